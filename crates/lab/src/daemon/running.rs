@@ -1,0 +1,46 @@
+//! A libvirtd that was started.
+
+use std::process::Child;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::namespace::wait_until;
+use crate::process;
+
+/// libvirtd waits for its workers when told to end; then it is killed.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Running {
+    /// Waits for libvirtd and ends as it does.
+    pub(crate) nsenter: Child,
+    /// libvirtd.
+    pub(crate) pid: i32,
+}
+
+impl Running {
+    pub(crate) fn pause(&self) {
+        process::signal(self.pid, Signal::STOP);
+    }
+
+    /// A stopped child stops `nsenter` as well, which then does not see that the child goes on.
+    pub(crate) fn resume(&self) {
+        process::signal(self.pid, Signal::CONT);
+        if let Ok(nsenter) = i32::try_from(self.nsenter.id()) {
+            process::signal(nsenter, Signal::CONT);
+        }
+    }
+
+    /// Sends the signal and waits for the end, which comes by force if it takes too long.
+    pub(crate) fn end(&mut self, signal: Signal) {
+        process::signal(self.pid, signal);
+        self.resume();
+        if !wait_until(STOP_DEADLINE, || {
+            matches!(self.nsenter.try_wait(), Ok(Some(_)) | Err(_))
+        }) {
+            process::signal(self.pid, Signal::KILL);
+            let _ = self.nsenter.wait();
+        }
+    }
+}

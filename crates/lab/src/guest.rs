@@ -1,0 +1,127 @@
+//! A tiny guest: its firmware finds nothing to boot, which is all that a test of disks needs.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use crate::command;
+use crate::install::QEMU;
+
+/// What runs the guest's processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DomainType {
+    /// The host's, through KVM.
+    Kvm,
+    /// QEMU's emulation.
+    Qemu,
+}
+
+impl fmt::Display for DomainType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kvm => "kvm",
+            Self::Qemu => "qemu",
+        })
+    }
+}
+
+/// The best type that works here, found out once by really starting QEMU.
+///
+/// The device file alone says little: it can be there and refuse, as inside many containers.
+pub fn domain_type() -> DomainType {
+    static FOUND: OnceLock<DomainType> = OnceLock::new();
+    *FOUND.get_or_init(|| {
+        if kvm_works() {
+            DomainType::Kvm
+        } else {
+            DomainType::Qemu
+        }
+    })
+}
+
+fn kvm_works() -> bool {
+    let mut qemu = Command::new(QEMU);
+    qemu.args(["-accel", "kvm", "-machine", "none", "-nodefaults", "-S"]);
+    qemu.args(["-display", "none", "-monitor", "stdio"]);
+    command::output_with_input(&mut qemu, b"quit\n").is_ok_and(|output| output.status.success())
+}
+
+/// A qcow2 image as a virtio disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disk {
+    target: String,
+    source: PathBuf,
+}
+
+impl Disk {
+    /// Shows the image to the guest under this name, such as `vda`.
+    pub fn new(target: impl Into<String>, source: impl Into<PathBuf>) -> Self {
+        Self {
+            target: target.into(),
+            source: source.into(),
+        }
+    }
+
+    fn xml(&self) -> String {
+        format!(
+            "    <disk type='file' device='disk'>\n      \
+                   <driver name='qemu' type='qcow2'/>\n      \
+                   <source file='{}'/>\n      \
+                   <target dev='{}' bus='virtio'/>\n    \
+                 </disk>\n",
+            escape_path(&self.source),
+            escape(&self.target)
+        )
+    }
+}
+
+/// The XML of a guest with 32 MiB of memory, these disks and nothing else.
+pub fn xml(name: &str, domain_type: DomainType, disks: &[Disk]) -> String {
+    let disks: String = disks.iter().map(Disk::xml).collect();
+    // Without <acpi/> libvirt 9 passes an option that QEMU 9 and later do not know.
+    format!(
+        "<domain type='{domain_type}'>\n  \
+           <name>{}</name>\n  \
+           <memory unit='MiB'>32</memory>\n  \
+           <vcpu>1</vcpu>\n  \
+           <os><type arch='x86_64' machine='pc'>hvm</type></os>\n  \
+           <features><acpi/></features>\n  \
+           <devices>\n{disks}    \
+             <controller type='usb' model='none'/>\n    \
+             <memballoon model='none'/>\n  \
+           </devices>\n\
+         </domain>\n",
+        escape(name)
+    )
+}
+
+fn escape_path(path: &Path) -> String {
+    escape(&path.to_string_lossy())
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('\'', "&apos;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Disk, DomainType, xml};
+
+    #[test]
+    fn names_and_paths_are_escaped() {
+        let text = xml(
+            "a<b",
+            DomainType::Qemu,
+            &[Disk::new("vda", "/x/it's & more")],
+        );
+        assert!(text.contains("<name>a&lt;b</name>"), "{text}");
+        assert!(
+            text.contains("<source file='/x/it&apos;s &amp; more'/>"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,170 @@
+//! Disk images, through qemu-img.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::error::IoContext as _;
+use crate::{Error, command};
+
+const QEMU_IMG: &str = "qemu-img";
+
+/// What an image says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Info {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its format, such as `qcow2`.
+    pub format: String,
+    /// The bytes that a guest sees.
+    pub virtual_size: u64,
+    /// The bytes that it takes on the host.
+    pub actual_size: u64,
+    /// The image that it stands on.
+    pub backing_file: Option<PathBuf>,
+}
+
+/// Creates a qcow2 image full of pseudo-random data; the same seed gives the same data.
+///
+/// # Errors
+///
+/// When the image cannot be written or qemu-img fails.
+pub fn create_base(path: &Path, size: u64, seed: u64) -> Result<(), Error> {
+    let raw = path.with_extension("raw");
+    write_noise(&raw, size, seed).doing("write", &raw)?;
+    let converted = run(["convert", "-q", "-f", "raw", "-O", "qcow2"], &[&raw, path]);
+    fs::remove_file(&raw).doing("remove", &raw)?;
+    converted
+}
+
+/// Creates a qcow2 image without data.
+///
+/// # Errors
+///
+/// When qemu-img fails.
+pub fn create_empty(path: &Path, size: u64) -> Result<(), Error> {
+    let mut create = Command::new(QEMU_IMG);
+    create
+        .args(["create", "-q", "-f", "qcow2"])
+        .arg(path)
+        .arg(size.to_string());
+    command::run(&mut create).map(drop)
+}
+
+/// Creates a qcow2 image that stands on another and holds only what differs: nothing yet.
+///
+/// # Errors
+///
+/// When qemu-img fails.
+pub fn create_overlay(path: &Path, base: &Path) -> Result<(), Error> {
+    // The base's format has to be named: guessing it from the guest's data is a security hole.
+    let mut create = Command::new(QEMU_IMG);
+    create
+        .args(["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b"])
+        .arg(base)
+        .arg(path);
+    command::run(&mut create).map(drop)
+}
+
+/// Reads what an image says about itself, also while a guest uses it.
+///
+/// # Errors
+///
+/// When there is no such image.
+pub fn info(path: &Path) -> Result<Info, Error> {
+    let (line, value) = query(path, &[])?;
+    read_info(&value).ok_or_else(|| unexpected(line))
+}
+
+/// Reads an image and all that it stands on, the image itself first.
+///
+/// # Errors
+///
+/// When an image of the chain is missing.
+pub fn chain(path: &Path) -> Result<Vec<Info>, Error> {
+    let (line, value) = query(path, &["--backing-chain"])?;
+    let images = value
+        .as_array()
+        .and_then(|images| images.iter().map(read_info).collect());
+    images.ok_or_else(|| unexpected(line))
+}
+
+/// Says whether a guest would see the same in both images, also while guests use them.
+///
+/// # Errors
+///
+/// When an image cannot be read.
+pub fn compare(one: &Path, other: &Path) -> Result<bool, Error> {
+    let mut compare = Command::new(QEMU_IMG);
+    compare.args(["compare", "-U", "-q"]).arg(one).arg(other);
+    let output = command::output(&mut compare)?;
+    match output.status.code() {
+        Some(0) => Ok(true),
+        Some(1) => Ok(false),
+        _ => Err(command::failure(&compare, &output)),
+    }
+}
+
+fn query(path: &Path, options: &[&str]) -> Result<(String, Value), Error> {
+    let mut info = Command::new(QEMU_IMG);
+    info.args(["info", "--output=json", "-U"])
+        .args(options)
+        .arg(path);
+    let text = command::run(&mut info)?;
+    let line = command::line(&info);
+    match serde_json::from_str(&text) {
+        Ok(value) => Ok((line, value)),
+        Err(error) => Err(Error::Output {
+            command: line,
+            detail: error.to_string(),
+        }),
+    }
+}
+
+fn read_info(value: &Value) -> Option<Info> {
+    let number = |name: &str| value.get(name).and_then(Value::as_u64);
+    let string = |name: &str| value.get(name).and_then(Value::as_str);
+    let backing_file = string("full-backing-filename").or_else(|| string("backing-filename"));
+    Some(Info {
+        path: string("filename")?.into(),
+        format: string("format")?.to_owned(),
+        virtual_size: number("virtual-size")?,
+        actual_size: number("actual-size")?,
+        backing_file: backing_file.map(PathBuf::from),
+    })
+}
+
+fn unexpected(command: String) -> Error {
+    Error::Output {
+        command,
+        detail: "a field is missing or has another type".to_owned(),
+    }
+}
+
+fn run(arguments: [&str; 6], paths: &[&Path]) -> Result<(), Error> {
+    command::run(Command::new(QEMU_IMG).args(arguments).args(paths)).map(drop)
+}
+
+/// Writes pseudo-random bytes: xorshift64*, in blocks so that it is quick without optimisation too.
+fn write_noise(path: &Path, size: u64, seed: u64) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    // The state must not be zero, and near seeds must not give near data.
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut block = vec![0; 1 << 20];
+    let mut left = size;
+    while left > 0 {
+        for word in block.chunks_exact_mut(8) {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            word.copy_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+        }
+        let mut part = block.as_slice().take(left);
+        left -= io::copy(&mut part, &mut file)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! What has to pass before a change is accepted, one announced stage after the other.
+
+use std::time::Instant;
+
+use virtwire_lab::Policy;
+
+use crate::{Outcome, cargo, lab};
+
+/// The release that our deny.toml was written for.
+const CARGO_DENY: &str = "0.20.2";
+
+/// Runs every stage; the first that fails ends it.
+pub(crate) fn run(policy: Policy) -> Outcome {
+    stage("tools", tools)?;
+    stage("format", || {
+        cargo::run(cargo::command(&["fmt", "--all", "--check"]))
+    })?;
+    stage("lints", lints)?;
+    stage("tests", || test(policy, &[]))?;
+    stage("documentation", documentation)?;
+    stage("dependencies", dependencies)
+}
+
+/// Runs all tests. Those on real daemons fail where there is none: nothing is skipped.
+pub(crate) fn test(policy: Policy, arguments: &[&str]) -> Outcome {
+    lab::ensure(policy)?;
+    cargo::run(cargo::command(
+        &[&["test", "--workspace", "--locked"], arguments].concat(),
+    ))
+}
+
+fn stage(name: &str, work: impl FnOnce() -> Outcome) -> Outcome {
+    println!("\n=== {name}");
+    let start = Instant::now();
+    work()?;
+    println!("=== {name}: good, {} s", start.elapsed().as_secs());
+    Ok(())
+}
+
+/// A minimal toolchain has neither of rustfmt and clippy.
+fn tools() -> Outcome {
+    for (probe, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if !cargo::works(&[probe, "--version"]) {
+            let mut rustup = std::process::Command::new("rustup");
+            rustup.args(["component", "add", component]);
+            cargo::run(rustup)?;
+        }
+    }
+    if !cargo::works(&["deny", "--version"]) {
+        let install = ["install", "--locked", "--version", CARGO_DENY, "cargo-deny"];
+        cargo::run(cargo::command(&install))?;
+    }
+    Ok(())
+}
+
+fn lints() -> Outcome {
+    let clippy = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    cargo::run(cargo::command(&clippy))
+}
+
+fn documentation() -> Outcome {
+    let doc = [
+        "doc",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+        "--locked",
+    ];
+    let mut doc = cargo::command(&doc);
+    doc.env("RUSTDOCFLAGS", "-D warnings");
+    cargo::run(doc)
+}
+
+fn dependencies() -> Outcome {
+    cargo::run(cargo::command(&[
+        "deny", "check", "bans", "licenses", "sources",
+    ]))?;
+    if cargo::works(&["deny", "fetch", "db"]) {
+        let offline = ["deny", "check", "--disable-fetch", "advisories"];
+        cargo::run(cargo::command(&offline))
+    } else {
+        println!("note: the advisory database cannot be had here, so advisories are NOT checked");
+        Ok(())
+    }
+}

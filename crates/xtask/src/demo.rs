@@ -1,0 +1,259 @@
+//! `cargo xtask demo`: a block pull on a real guest, from an empty directory to the proof.
+//!
+//! Everything happens on a private libvirtd that is gone afterwards, Ctrl-C included: its
+//! supervisor clears away whatever this process leaves behind.
+
+use std::error::Error;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use virtwire::constants::{DomainCreateFlags, DomainDestroyFlags, DomainXmlFlags};
+use virtwire::{Bandwidth, BlockJob, Connection, DiskDescription, Domain};
+use virtwire_lab::{Daemon, Driver, Policy, guest, image};
+
+use crate::{Outcome, lab};
+
+/// The size of the data that there is to pull.
+const DATA: u64 = 96 << 20;
+
+/// The target of the disk that the demo works on.
+const TARGET: &str = "vda";
+
+/// Runs the demo.
+pub(crate) fn run(policy: Policy) -> Outcome {
+    lab::ensure(policy)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        tokio::select! {
+            result = perform() => result,
+            _ = tokio::signal::ctrl_c() => {
+                Err("interrupted; the daemon, its guests and its images are cleared away".into())
+            }
+        }
+    })
+}
+
+async fn perform() -> Outcome {
+    let started = Instant::now();
+    println!("== starting a private libvirtd");
+    // The lab blocks; on a thread of its own it leaves us free to notice Ctrl-C.
+    let daemon = tokio::task::spawn_blocking(Daemon::start).await??;
+    let connection = Connection::open(&daemon.uri(Driver::Qemu)).await?;
+    println!(
+        "connected to libvirt {} with {} {}",
+        connection.library_version().await?,
+        connection.hypervisor().await?,
+        connection.hypervisor_version().await?
+    );
+
+    println!("\n== a pull that completes");
+    let stage = Stage::set(&connection, &daemon, "complete").await?;
+    complete(&stage).await?;
+    stage.strike().await?;
+
+    println!("\n== a pull that is cancelled half-way");
+    let stage = Stage::set(&connection, &daemon, "cancel").await?;
+    cancel(&stage).await?;
+    stage.strike().await?;
+
+    connection.close().await;
+    println!("\nall of it held; {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// A running guest whose disk is an overlay on an image full of data.
+struct Stage {
+    domain: Domain,
+    base: PathBuf,
+    overlay: PathBuf,
+}
+
+impl Stage {
+    async fn set(
+        connection: &Connection,
+        daemon: &Daemon,
+        name: &str,
+    ) -> Result<Self, Box<dyn Error>> {
+        let base = daemon.images_dir().join(format!("{name}-base.qcow2"));
+        let overlay = daemon.images_dir().join(format!("{name}.qcow2"));
+        image::create_base(&base, DATA, 1)?;
+        image::create_overlay(&overlay, &base)?;
+        println!(
+            "created a base with {} MiB of data and an overlay on it",
+            DATA >> 20
+        );
+
+        let kind = guest::domain_type();
+        let disk = guest::Disk::new(TARGET, &overlay);
+        let xml = guest::xml(&format!("demo-{name}"), kind, &[disk]);
+        let domain = connection
+            .create_domain(&xml, DomainCreateFlags::empty())
+            .await?;
+        println!("started the transient domain {} ({kind})", domain.name());
+        Ok(Self {
+            domain,
+            base,
+            overlay,
+        })
+    }
+
+    /// The disk as the live XML describes it.
+    async fn disk(&self) -> Result<DiskDescription, Box<dyn Error>> {
+        let disks = self.domain.disks(DomainXmlFlags::empty()).await?;
+        let disk = disks.into_iter().find(|disk| disk.target == TARGET);
+        disk.ok_or_else(|| format!("the live XML has no disk {TARGET}").into())
+    }
+
+    async fn strike(&self) -> Outcome {
+        self.domain.destroy(DomainDestroyFlags::empty()).await?;
+        Ok(())
+    }
+
+    /// Proves that the overlay reads as the base does, on an image at rest.
+    async fn prove_data(&self) -> Outcome {
+        self.domain.suspend().await?;
+        let same = image::compare(&self.overlay, &self.base)?;
+        self.domain.resume().await?;
+        prove(same, "the data reads back identical to the base")
+    }
+}
+
+async fn complete(stage: &Stage) -> Outcome {
+    let (slow, fast) = (Bandwidth::mib_per_s(8)?, Bandwidth::mib_per_s(64)?);
+    let job = stage
+        .domain
+        .disk(TARGET)
+        .pull()
+        .bandwidth(slow)
+        .start()
+        .await?;
+    println!("started a block pull of {TARGET}, limited to {slow}");
+
+    let bar = Bar::new();
+    let mut progress = job.progress_every(Duration::from_millis(250));
+    let mut raised = false;
+    while let Some(now) = progress.next().await {
+        bar.show(now);
+        if !raised && now.percent() >= 25.0 {
+            job.set_speed(fast).await?;
+            bar.note(&format!("a quarter is done: the limit is {fast} now"));
+            raised = true;
+        }
+    }
+    bar.end();
+    let outcome = job.wait().await;
+    prove(
+        outcome == virtwire::Outcome::Completed,
+        &format!("the event says {outcome}"),
+    )?;
+    prove(raised, "the limit was raised while the job ran")?;
+    prove(
+        stage.disk().await?.backing.is_empty(),
+        "the live XML has no backingStore",
+    )?;
+    let backing = image::info(&stage.overlay)?.backing_file;
+    prove(backing.is_none(), "qemu-img sees no backing file")?;
+    stage.prove_data().await
+}
+
+async fn cancel(stage: &Stage) -> Outcome {
+    let limit = Bandwidth::mib_per_s(24)?;
+    let job = stage
+        .domain
+        .disk(TARGET)
+        .pull()
+        .bandwidth(limit)
+        .start()
+        .await?;
+    println!("started a block pull of {TARGET}, limited to {limit}");
+
+    let bar = Bar::new();
+    half_way(&job, &bar).await?;
+    let outcome = job.cancel().await?;
+    bar.end();
+    prove(
+        outcome == virtwire::Outcome::Cancelled,
+        &format!("the event says {outcome}"),
+    )?;
+    let disk = stage.disk().await?;
+    let backing = disk
+        .backing
+        .first()
+        .and_then(|layer| layer.source.as_ref()?.path());
+    prove(
+        backing.map(Path::new) == Some(&stage.base),
+        "the live XML still has the base",
+    )?;
+    let backing = image::info(&stage.overlay)?.backing_file;
+    prove(
+        backing.as_ref() == Some(&stage.base),
+        "qemu-img sees the base as backing file",
+    )?;
+    stage.prove_data().await
+}
+
+async fn half_way(job: &BlockJob, bar: &Bar) -> Outcome {
+    let mut progress = job.progress_every(Duration::from_millis(100));
+    while let Some(now) = progress.next().await {
+        bar.show(now);
+        if now.percent() >= 50.0 {
+            return Ok(());
+        }
+    }
+    Err(format!(
+        "the pull was over before it was half-way: {}",
+        job.wait().await
+    )
+    .into())
+}
+
+fn prove(holds: bool, claim: &str) -> Outcome {
+    if !holds {
+        return Err(format!("this does not hold: {claim}").into());
+    }
+    println!("proof: {claim}");
+    Ok(())
+}
+
+/// A bar on a terminal, lines elsewhere.
+struct Bar {
+    bar: ProgressBar,
+    drawn: bool,
+}
+
+impl Bar {
+    fn new() -> Self {
+        let drawn = std::io::stderr().is_terminal();
+        let bar = if drawn {
+            ProgressBar::new(0)
+        } else {
+            ProgressBar::hidden()
+        };
+        let template = "{wide_bar} {percent:>3} %  {bytes} of {total_bytes}  limit {msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style);
+        }
+        Self { bar, drawn }
+    }
+
+    fn show(&self, now: virtwire::Progress) {
+        self.bar.set_length(now.end);
+        self.bar.set_position(now.current);
+        self.bar.set_message(now.bandwidth.to_string());
+        if !self.drawn {
+            println!("  {:>5.1} %  limit {}", now.percent(), now.bandwidth);
+        }
+    }
+
+    fn note(&self, text: &str) {
+        self.bar.suspend(|| println!("{text}"));
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,74 @@
+//! The project's own commands, as `cargo xtask COMMAND`.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this program talks to a person at a terminal"
+)]
+
+mod cargo;
+mod ci;
+mod demo;
+mod lab;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use virtwire_lab::Policy;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
+
+  demo      run a block pull on a real guest, from nothing
+  test      run all tests, those on real daemons included; ARGUMENTS go to `cargo test`
+  ci        run everything that has to pass before a change is accepted
+  codegen   write the generated code anew from protocol/; ARGUMENTS go to the generator
+
+libvirtd, virsh, QEMU and qemu-img are installed from the distribution when they are missing,
+after saying so; with --no-install that is an error instead.
+";
+
+/// How a command ends.
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().skip(1).collect();
+    let policy = take_policy(&mut arguments);
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["demo"] => demo::run(policy),
+        ["test", rest @ ..] => ci::test(policy, rest),
+        ["ci"] => ci::run(policy),
+        ["codegen", rest @ ..] => cargo::codegen(rest),
+        ["help" | "-h" | "--help"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = error.source();
+            while let Some(error) = cause {
+                eprintln!("  because: {error}");
+                cause = error.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Takes `--no-install` out of the arguments, wherever it stands.
+fn take_policy(arguments: &mut Vec<String>) -> Policy {
+    let before = arguments.len();
+    arguments.retain(|argument| argument != "--no-install");
+    if arguments.len() < before {
+        Policy::NoInstall
+    } else {
+        Policy::Install
+    }
+}
