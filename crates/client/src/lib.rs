@@ -1,1 +1,81 @@
-//! Under construction.
+//! An async libvirt client that speaks libvirtd's own protocol, without the C library.
+//!
+//! ```no_run
+//! use virtwire::constants::ConnectListAllDomainsFlags;
+//! use virtwire::{Bandwidth, Connection, Outcome};
+//!
+//! # async fn example() -> Result<(), virtwire::Error> {
+//! let connection = Connection::open("qemu:///system").await?;
+//! for domain in connection.list_domains(ConnectListAllDomainsFlags::ACTIVE).await? {
+//!     println!("{} {:?}", domain.name(), domain.status().await?.state);
+//! }
+//!
+//! let guest = connection.lookup_domain_by_name("guest").await?;
+//! let job = guest.disk("vda").pull().bandwidth(Bandwidth::mib_per_s(8)?).start().await?;
+//! let mut progress = job.progress();
+//! while let Some(now) = progress.next().await {
+//!     println!("{:.0} %", now.percent());
+//! }
+//! match job.wait().await {
+//!     Outcome::Completed => println!("the disk stands alone"),
+//!     other => println!("the job {other}"),
+//! }
+//! # Ok(()) }
+//! ```
+//!
+//! # Layout
+//!
+//! - [`Connection`] is the handle: open one, clone it, share it among tasks.
+//! - [`Domain`], [`Disk`] and [`BlockJob`] are the typed layer.
+//! - [`Connection::call`] reaches every procedure of every program, with the types that
+//!   [`remote`], [`qemu`], [`lxc`] and [`admin`] hold.
+//!
+//! # Calls and pipelining
+//!
+//! Calls made at the same time travel together and are answered in any order. Four are in flight
+//! at most unless the [`Builder`] says otherwise, because a daemon at its limit of five stops
+//! reading; the rest wait their turn, except those that end other work.
+//!
+//! # Cancellation
+//!
+//! Any future may be dropped at any time and the connection stays usable. What was not sent is
+//! not sent; what was sent may still be executed by the daemon. Where dropping loses more than
+//! that, the function's section *Cancel safety* says what.
+//!
+//! # Errors
+//!
+//! Every operation returns [`Error`]: its kind says who must act, and what the daemon said is
+//! there in full.
+
+mod bandwidth;
+mod connection;
+mod domain;
+mod error;
+mod event;
+mod reply;
+mod transport;
+pub mod uri;
+mod uuid;
+
+pub use bandwidth::{Bandwidth, InvalidBandwidth};
+pub use connection::{Builder, CloseCause, Connection, Driver, RawReply};
+pub use domain::{
+    BlockInfo, BlockJob, BlockJobInfo, Disk, DiskDescription, DiskDevice, Domain, DomainInfo,
+    DomainStatus, Evidence, JobFailure, Layer, ListedDomain, Mirror, MirrorJob, MirrorReady,
+    NetworkHost, Outcome, Progress, ProgressStream, Pull, Source, VanishedReason, XmlError,
+    disks_from_xml,
+};
+pub use error::{Error, ErrorKind, Execution};
+pub use reply::Reply;
+pub use uri::{Uri, UriError};
+pub use uuid::{InvalidUuid, Uuid};
+
+pub use virtwire_protocol::{
+    Event, Procedure, Program, Release, RemoteError, admin, constants, lxc, qemu, remote, schema,
+};
+pub use virtwire_xdr as xdr;
+
+/// Keeps the example of the README compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

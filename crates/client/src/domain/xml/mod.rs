@@ -1,0 +1,60 @@
+//! The disk part of a domain's XML.
+//!
+//! Only what block jobs need is read; everything else is skipped. The XML comes from the daemon, so
+//! it is bounded in size ([`MAX_XML_BYTES`]) and depth, read without recursion, and read leniently:
+//! values that this crate does not know are kept as text.
+
+mod disk;
+mod reader;
+#[cfg(test)]
+mod tests;
+
+use thiserror::Error;
+
+pub use self::disk::{
+    DiskDescription, DiskDevice, Layer, Mirror, MirrorJob, MirrorReady, NetworkHost, Source,
+};
+
+/// The longest XML that is looked at: 16 MiB, twice what libvirt allows a domain.
+pub(crate) const MAX_XML_BYTES: usize = 16 << 20;
+
+/// A domain XML that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum XmlError {
+    /// The text is longer than [`MAX_XML_BYTES`].
+    #[error("the domain XML has {length} bytes, more than the {MAX_XML_BYTES} that are read")]
+    TooLong {
+        /// The length in bytes.
+        length: usize,
+    },
+    /// Elements are nested too deeply.
+    #[error("the domain XML nests elements more than {limit} deep")]
+    TooDeep {
+        /// The depth that is read.
+        limit: usize,
+    },
+    /// The text is not well-formed XML.
+    #[error("the domain XML is not well-formed at byte {offset}: {problem}")]
+    Malformed {
+        /// Where reading stopped.
+        offset: u64,
+        /// What the XML parser found.
+        problem: String,
+    },
+    /// The outermost element is not `<domain>`.
+    #[error("expected the XML of a domain, found <{root}>")]
+    NotADomain {
+        /// The outermost element's name; empty when there is none.
+        root: String,
+    },
+}
+
+/// Reads the disks of a domain's XML, in their order.
+///
+/// # Errors
+///
+/// When `xml` is not the well-formed XML of a domain, or exceeds the limits of this module.
+pub fn disks_from_xml(xml: &str) -> Result<Vec<DiskDescription>, XmlError> {
+    reader::disks(xml)
+}

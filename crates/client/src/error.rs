@@ -1,0 +1,302 @@
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use virtwire_protocol::RemoteError;
+use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
+use virtwire_protocol::frame::EncodeFrameError;
+use virtwire_protocol::session::{CallFailure, CloseCause, ReplyError};
+use virtwire_xdr::DecodeError;
+
+/// Why an operation failed.
+///
+/// [`kind`](Self::kind) says who must act, [`remote`](Self::remote) gives libvirt's own domain,
+/// code and message, and [`execution`](Self::execution) says whether the daemon may have done
+/// the work all the same.
+pub struct Error(Box<Inner>);
+
+/// Who must act on an [`Error`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The daemon could not be reached: look at the URI, the socket and the daemon.
+    Connect,
+    /// The daemon did not let us in: look at its authentication settings and at ours.
+    Auth,
+    /// The daemon refused or failed the call; [`Error::remote`] says why.
+    Remote,
+    /// The daemon sent something that the protocol does not allow.
+    Protocol,
+    /// The connection ended; [`Error::close_cause`] says why.
+    Closed,
+    /// The deadline passed first.
+    Timeout,
+    /// The arguments cannot be sent as they are; nothing was sent.
+    InvalidInput,
+    /// This version of the library or of the daemon does not offer it.
+    Unsupported,
+}
+
+/// Whether the daemon executed a call that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Execution {
+    /// The call never left this process.
+    NotSent,
+    /// The call was sent and no answer came: it may have been executed, or may still be.
+    MaybeExecuted,
+    /// The daemon answered that it failed.
+    Rejected,
+    /// The daemon answered that it succeeded; the answer was of no use to us.
+    Executed,
+}
+
+#[derive(Debug)]
+struct Inner {
+    cause: Cause,
+    call: Option<CallContext>,
+}
+
+/// The call that failed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CallContext {
+    pub(crate) procedure: &'static str,
+    pub(crate) elapsed: Duration,
+    pub(crate) execution: Execution,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Cause {
+    #[error("{0}")]
+    Remote(#[source] Box<RemoteError>),
+    #[error("cannot connect to {endpoint}")]
+    Connect { endpoint: String, source: io::Error },
+    #[error(transparent)]
+    Uri(#[from] crate::uri::UriError),
+    #[error("the daemon offers authentication by {offered}, this client by {wanted}")]
+    AuthMismatch {
+        offered: String,
+        wanted: &'static str,
+    },
+    #[error("authentication was refused: {0}")]
+    AuthRefused(Box<RemoteError>),
+    #[error("connection is closed: {0}")]
+    Closed(Arc<CloseCause>),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the daemon was not reached and open within {0:?}")]
+    ConnectTimeout(Duration),
+    #[error("cannot encode the arguments")]
+    Encode(#[source] EncodeFrameError),
+    #[error("cannot decode the reply")]
+    Decode(#[source] DecodeError),
+    #[error("reply breaks the protocol: {0}")]
+    BadReply(&'static str),
+    #[error("reply breaks the protocol")]
+    Reply(#[source] ReplyError),
+    #[error("{what} takes {limit}, {given} was given")]
+    InvalidInput {
+        what: &'static str,
+        limit: &'static str,
+        given: String,
+    },
+    #[error(transparent)]
+    Bandwidth(#[from] crate::InvalidBandwidth),
+    #[error(transparent)]
+    Uuid(#[from] crate::InvalidUuid),
+    #[error("{0} is not supported yet")]
+    Unsupported(&'static str),
+    #[error("cannot read the XML of the domain")]
+    Xml(#[source] crate::domain::XmlError),
+}
+
+impl Error {
+    pub(crate) fn new(cause: impl Into<Cause>) -> Self {
+        Self(Box::new(Inner {
+            cause: cause.into(),
+            call: None,
+        }))
+    }
+
+    pub(crate) fn of_call(cause: Cause, call: CallContext) -> Self {
+        Self(Box::new(Inner {
+            cause,
+            call: Some(call),
+        }))
+    }
+
+    /// Who must act.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        match &self.0.cause {
+            Cause::Remote(_) => ErrorKind::Remote,
+            Cause::Connect { .. } => ErrorKind::Connect,
+            Cause::AuthMismatch { .. } | Cause::AuthRefused(_) => ErrorKind::Auth,
+            Cause::Closed(_) => ErrorKind::Closed,
+            Cause::Timeout(_) | Cause::ConnectTimeout(_) => ErrorKind::Timeout,
+            Cause::Decode(_) | Cause::BadReply(_) | Cause::Reply(_) | Cause::Xml(_) => {
+                ErrorKind::Protocol
+            }
+            Cause::Uri(_)
+            | Cause::Encode(_)
+            | Cause::InvalidInput { .. }
+            | Cause::Bandwidth(_)
+            | Cause::Uuid(_) => ErrorKind::InvalidInput,
+            Cause::Unsupported(_) => ErrorKind::Unsupported,
+        }
+    }
+
+    /// What the daemon said, when the error came from it.
+    #[must_use]
+    pub fn remote(&self) -> Option<&RemoteError> {
+        match &self.0.cause {
+            Cause::Remote(error) | Cause::AuthRefused(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The daemon's error code, when the error came from it.
+    #[must_use]
+    pub fn code(&self) -> Option<ErrorCode> {
+        self.remote().map(|remote| remote.code)
+    }
+
+    /// Whether the daemon's error has this code.
+    #[must_use]
+    pub fn has_code(&self, code: ErrorCode) -> bool {
+        self.code() == Some(code)
+    }
+
+    /// The procedure that failed, by libvirt's name, as `DOMAIN_GET_INFO`.
+    #[must_use]
+    pub fn procedure(&self) -> Option<&'static str> {
+        self.0.call.map(|call| call.procedure)
+    }
+
+    /// How long the call took to fail.
+    #[must_use]
+    pub fn elapsed(&self) -> Option<Duration> {
+        self.0.call.map(|call| call.elapsed)
+    }
+
+    /// Whether the daemon executed the call; `None` when no call was made.
+    #[must_use]
+    pub fn execution(&self) -> Option<Execution> {
+        self.0.call.map(|call| call.execution)
+    }
+
+    /// Why the connection ended, when that is what went wrong.
+    #[must_use]
+    pub fn close_cause(&self) -> Option<&CloseCause> {
+        match &self.0.cause {
+            Cause::Closed(cause) => Some(cause),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is gone and with it every later call.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.kind() == ErrorKind::Closed
+    }
+
+    /// Whether the deadline passed.
+    #[must_use]
+    pub fn is_timeout(&self) -> bool {
+        self.kind() == ErrorKind::Timeout
+    }
+
+    /// Whether the object that the call named does not exist.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.code().is_some_and(|code| {
+            matches!(
+                code,
+                ErrorCode::NO_DOMAIN
+                    | ErrorCode::NO_NETWORK
+                    | ErrorCode::NO_STORAGE_POOL
+                    | ErrorCode::NO_STORAGE_VOL
+                    | ErrorCode::NO_NODE_DEVICE
+                    | ErrorCode::NO_INTERFACE
+                    | ErrorCode::NO_NWFILTER
+                    | ErrorCode::NO_SECRET
+                    | ErrorCode::NO_DOMAIN_SNAPSHOT
+                    | ErrorCode::NO_DOMAIN_METADATA
+                    | ErrorCode::NO_NWFILTER_BINDING
+                    | ErrorCode::NO_DOMAIN_CHECKPOINT
+                    | ErrorCode::NO_DOMAIN_BACKUP
+                    | ErrorCode::NO_NETWORK_PORT
+                    | ErrorCode::NO_NETWORK_METADATA
+            )
+        })
+    }
+
+    /// Whether the daemon does not know the procedure, or its driver does not implement it.
+    ///
+    /// An old daemon answers an unknown procedure with code `RPC` of domain `RPC`, as it does
+    /// other faults of a request; a request that this library encoded has no other fault of that
+    /// kind once the connection is open.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.kind() == ErrorKind::Unsupported
+            || self.remote().is_some_and(|remote| {
+                remote.code == ErrorCode::NO_SUPPORT
+                    || (remote.code == ErrorCode::RPC && remote.domain == ErrorDomain::RPC)
+            })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(call) = &self.0.call {
+            write!(f, "{}: ", call.procedure)?;
+        }
+        self.0.cause.fmt(f)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.kind())
+            .field("cause", &self.0.cause)
+            .field("call", &self.0.call)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.0.cause)
+    }
+}
+
+impl From<Cause> for Error {
+    fn from(cause: Cause) -> Self {
+        Self::new(cause)
+    }
+}
+
+impl From<CallFailure> for Cause {
+    fn from(failure: CallFailure) -> Self {
+        match failure {
+            CallFailure::Remote(error) => Self::Remote(error),
+            CallFailure::BadReply(error) => Self::Reply(error),
+            CallFailure::ConnectionClosed { cause, .. } => Self::Closed(cause),
+            _ => Self::BadReply("it cannot be used"),
+        }
+    }
+}
+
+impl From<crate::InvalidBandwidth> for Error {
+    fn from(error: crate::InvalidBandwidth) -> Self {
+        Self::new(error)
+    }
+}
+
+impl From<crate::InvalidUuid> for Error {
+    fn from(error: crate::InvalidUuid) -> Self {
+        Self::new(error)
+    }
+}
