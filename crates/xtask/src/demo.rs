@@ -27,11 +27,14 @@ pub(crate) fn run(policy: Policy) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    // Dropped at the end, the runtime waits for a daemon that is just being started, so that it
+    // is cleared away like any other.
     runtime.block_on(async {
         tokio::select! {
             result = perform() => result,
             _ = tokio::signal::ctrl_c() => {
-                Err("interrupted; the daemon, its guests and its images are cleared away".into())
+                println!("clearing away the daemon, its guests and its images");
+                Err("interrupted".into())
             }
         }
     })
