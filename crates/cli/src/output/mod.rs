@@ -1,0 +1,155 @@
+//! What a command says: a document for programs, or text for people.
+
+mod table;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use serde_json::Value;
+
+pub(crate) use self::table::Table;
+use crate::escape::{escape, escape_lines};
+use crate::failure::Failure;
+
+/// The exit status when nobody reads the output: that of a program which the signal ends.
+const BROKEN_PIPE: u8 = 141;
+
+/// The result of a command, in both forms.
+#[derive(Debug)]
+pub(crate) struct Report {
+    json: Value,
+    text: Text,
+    status: u8,
+}
+
+#[derive(Debug)]
+enum Text {
+    /// What was asked for.
+    Data(String),
+    /// A document of others, shown as it is unless a terminal would read it.
+    Document(String),
+    /// A table, whose heading `--quiet` leaves out.
+    Table(Table),
+    /// A remark, which `--quiet` leaves out.
+    Message(String),
+    Nothing,
+}
+
+impl Report {
+    pub(crate) fn data(json: Value, text: impl Into<String>) -> Self {
+        Self::new(json, Text::Data(text.into()))
+    }
+
+    pub(crate) fn document(json: Value, text: impl Into<String>) -> Self {
+        Self::new(json, Text::Document(text.into()))
+    }
+
+    pub(crate) fn table(json: Value, table: Table) -> Self {
+        Self::new(json, Text::Table(table))
+    }
+
+    pub(crate) fn message(json: Value, text: impl Into<String>) -> Self {
+        Self::new(json, Text::Message(text.into()))
+    }
+
+    pub(crate) fn silent(json: Value) -> Self {
+        Self::new(json, Text::Nothing)
+    }
+
+    fn new(json: Value, text: Text) -> Self {
+        Self {
+            json,
+            text,
+            status: 0,
+        }
+    }
+
+    pub(crate) fn with_status(mut self, status: u8) -> Self {
+        self.status = status;
+        self
+    }
+}
+
+/// How the user wants results.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    json: bool,
+    quiet: bool,
+}
+
+impl Output {
+    pub(crate) fn new(json: bool, quiet: bool) -> Self {
+        Self { json, quiet }
+    }
+
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    pub(crate) fn is_quiet(self) -> bool {
+        self.quiet
+    }
+
+    /// Prints a result and gives its exit status.
+    pub(crate) fn report(self, report: &Report) -> Result<ExitCode, Failure> {
+        let printed = if self.json {
+            self.json_line(&report.json)
+        } else {
+            self.text(&report.text)
+        };
+        printed.map(|()| ExitCode::from(report.status))
+    }
+
+    /// Prints one JSON document on a line of its own.
+    pub(crate) fn json_line(self, json: &Value) -> Result<(), Failure> {
+        write_stdout(&format!("{json}\n"))
+    }
+
+    /// Prints why there is no result and gives the exit status of that.
+    pub(crate) fn failure(self, failure: &Failure) -> ExitCode {
+        if failure.is_broken_pipe() {
+            return ExitCode::from(BROKEN_PIPE);
+        }
+        if self.json {
+            self.remark(&failure.json().to_string());
+        } else {
+            self.remark(&format!("error: {}", failure.text()));
+        }
+        ExitCode::from(failure.exit_status())
+    }
+
+    /// Writes a line to standard error. Nothing can be done where that fails.
+    pub(crate) fn remark(self, line: &str) {
+        let _ = writeln!(io::stderr().lock(), "{line}");
+    }
+
+    fn text(self, text: &Text) -> Result<(), Failure> {
+        match text {
+            Text::Data(text) => write_stdout(&with_newline(&escape_lines(text))),
+            Text::Document(text) if io::stdout().is_terminal() => {
+                write_stdout(&with_newline(&escape_lines(text)))
+            }
+            Text::Document(text) => write_stdout(&with_newline(text)),
+            Text::Table(table) => write_stdout(&table.render(!self.quiet)),
+            Text::Message(text) if !self.quiet => write_stdout(&with_newline(&escape(text))),
+            Text::Message(_) | Text::Nothing => Ok(()),
+        }
+    }
+}
+
+fn with_newline(text: &str) -> String {
+    let end = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    format!("{text}{end}")
+}
+
+fn write_stdout(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+        .map_err(|error| Failure::io("cannot write the result", error))
+}
