@@ -9,6 +9,9 @@ use crate::{Outcome, cargo, lab};
 /// The release that our deny.toml was written for.
 const CARGO_DENY: &str = "0.20.2";
 
+/// Tells the tests where libvirt 9.0.0's source tree is.
+const LIBVIRT_SOURCES: &str = "VIRTWIRE_LIBVIRT_9_0_0_SOURCE";
+
 /// Runs every stage; the first that fails ends it.
 pub(crate) fn run(policy: Policy) -> Outcome {
     stage("tools", tools)?;
@@ -21,12 +24,17 @@ pub(crate) fn run(policy: Policy) -> Outcome {
     stage("dependencies", dependencies)
 }
 
-/// Runs all tests. Those on real daemons fail where there is none: nothing is skipped.
+/// Runs all tests. Those on real daemons fail where there is none: nothing is skipped, but for
+/// the import of libvirt's sources where the distribution has others.
 pub(crate) fn test(policy: Policy, arguments: &[&str]) -> Outcome {
     lab::ensure(policy)?;
-    cargo::run(cargo::command(
-        &[&["test", "--workspace", "--locked"], arguments].concat(),
-    ))
+    let mut test = cargo::command(&[&["test", "--workspace", "--locked"], arguments].concat());
+    if std::env::var_os(LIBVIRT_SOURCES).is_none()
+        && let Some(tree) = lab::libvirt_sources(policy)
+    {
+        test.env(LIBVIRT_SOURCES, tree);
+    }
+    cargo::run(test)
 }
 
 fn stage(name: &str, work: impl FnOnce() -> Outcome) -> Outcome {

@@ -1,11 +1,37 @@
-//! Makes sure that there is a libvirtd to test on.
+//! What the tests need beside the toolchain: a libvirtd to test on, and sources to compare with.
 
+use std::error::Error;
+use std::path::PathBuf;
+
+use virtwire_lab::install::{SourcePackage, Step};
 use virtwire_lab::{Installation, Policy};
 
 use crate::Outcome;
 
 /// Finds libvirt and QEMU or installs them, saying so first.
 pub(crate) fn ensure(policy: Policy) -> Outcome {
-    Installation::ensure(policy, &mut |step| println!("== {step}"))?;
+    Installation::ensure(policy, &mut announce)?;
     Ok(())
+}
+
+/// Finds libvirt 9.0.0's sources or fetches them; where they cannot be had, says so.
+pub(crate) fn libvirt_sources(policy: Policy) -> Option<PathBuf> {
+    let package = SourcePackage::LIBVIRT_9_0_0;
+    let reason = match package.ensure(policy, &mut announce) {
+        Ok(Some(tree)) => return Some(tree),
+        Ok(None) => "they were not fetched before, and --no-install forbids it".to_owned(),
+        Err(error) => {
+            let chain = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
+            chain
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(": ")
+        }
+    };
+    println!("note: libvirt 9.0.0's sources are missing, so their import is NOT tested: {reason}");
+    None
+}
+
+fn announce(step: &Step) {
+    println!("== {step}");
 }

@@ -24,7 +24,9 @@ usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
   codegen   write the generated code anew from protocol/; ARGUMENTS go to the generator
 
 libvirtd, virsh, QEMU and qemu-img are installed from the distribution when they are missing,
-after saying so; with --no-install that is an error instead.
+after saying so; with --no-install that is an error instead. The tests also read the sources of
+libvirt 9.0.0, which are fetched from the distribution into a cache; with --no-install, or where
+there are none, the one test that wants them says that it did not run.
 ";
 
 /// How a command ends.

@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use tempfile::TempDir;
+
 use super::plan::{Facts, Offer, Step, plan};
 use super::sources::SourceFile;
 use crate::error::IoContext as _;
@@ -36,20 +38,31 @@ pub(crate) fn install(report: &mut dyn FnMut(&Step)) -> Result<(), Error> {
 }
 
 fn carry_out(facts: &Facts, report: &mut dyn FnMut(&Step)) -> Result<(), Error> {
-    let scratch = tempfile::Builder::new().prefix("vw-apt-").tempdir();
-    let scratch = scratch.doing("create a directory in", &std::env::temp_dir())?;
+    let scratch = scratch()?;
     let plan = plan(facts, scratch.path())?;
-    let sources = scratch.path().join("sources");
-    for directory in [&sources, &scratch.path().join("lists/partial")] {
+    furnish(scratch.path(), &plan.private_sources)?;
+    plan.steps.iter().try_for_each(|step| run(step, report))
+}
+
+/// A directory for a private configuration.
+pub(crate) fn scratch() -> Result<TempDir, Error> {
+    let scratch = tempfile::Builder::new().prefix("vw-apt-").tempdir();
+    scratch.doing("create a directory in", &std::env::temp_dir())
+}
+
+/// Makes a private configuration with these sources.
+pub(crate) fn furnish(scratch: &Path, files: &[SourceFile]) -> Result<(), Error> {
+    let sources = scratch.join("sources");
+    for directory in [&sources, &scratch.join("lists/partial")] {
         fs::create_dir_all(directory).doing("create", directory)?;
     }
     // The package manager reads the lists as its own user.
-    open_up(scratch.path())?;
-    for file in &plan.private_sources {
+    open_up(scratch)?;
+    for file in files {
         let path = sources.join(&file.name);
         fs::write(&path, &file.text).doing("write", &path)?;
     }
-    plan.steps.iter().try_for_each(|step| run(step, report))
+    Ok(())
 }
 
 fn open_up(directory: &Path) -> Result<(), Error> {
@@ -57,10 +70,19 @@ fn open_up(directory: &Path) -> Result<(), Error> {
     fs::set_permissions(directory, fs::Permissions::from_mode(0o755)).doing("open", directory)
 }
 
-fn run(step: &Step, report: &mut dyn FnMut(&Step)) -> Result<(), Error> {
+pub(crate) fn run(step: &Step, report: &mut dyn FnMut(&Step)) -> Result<(), Error> {
+    run_in(Path::new("."), step, report)
+}
+
+pub(crate) fn run_in(
+    directory: &Path,
+    step: &Step,
+    report: &mut dyn FnMut(&Step),
+) -> Result<(), Error> {
     report(step);
     let mut apt_get = Command::new("apt-get");
     apt_get
+        .current_dir(directory)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(step.arguments());
     command::run(&mut apt_get).map(drop)
@@ -82,8 +104,8 @@ fn gather() -> Result<Facts, Error> {
         qemu_utils,
         qemu_candidate,
         qemu_utils_is_newer,
-        qemu_offers: offers("qemu-system-x86")?,
-        libvirt_offers: offers("libvirt-daemon")?,
+        qemu_offers: offers(&[], "qemu-system-x86")?,
+        libvirt_offers: offers(&[], "libvirt-daemon")?,
         sources: system_sources(),
     })
 }
@@ -108,8 +130,11 @@ fn candidate(package: &str) -> Result<Option<String>, Error> {
         .map(str::to_owned))
 }
 
-fn offers(package: &str) -> Result<Vec<Offer>, Error> {
-    let text = command::run(Command::new("apt-cache").args(["madison", package]))?;
+/// All versions of a package; of a source package too, if the lists have any.
+pub(crate) fn offers(options: &[String], package: &str) -> Result<Vec<Offer>, Error> {
+    let mut apt_cache = Command::new("apt-cache");
+    apt_cache.args(options).args(["madison", package]);
+    let text = command::run(&mut apt_cache)?;
     Ok(text.lines().filter_map(offer).collect())
 }
 
@@ -127,7 +152,8 @@ fn offer(line: &str) -> Option<Offer> {
     })
 }
 
-fn system_sources() -> Vec<SourceFile> {
+/// The files that say where packages come from.
+pub(crate) fn system_sources() -> Vec<SourceFile> {
     let parts = fs::read_dir("/etc/apt/sources.list.d")
         .into_iter()
         .flatten();

@@ -2,6 +2,7 @@
 
 mod apt;
 mod plan;
+mod source_package;
 mod sources;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::daemon::cache_home;
 use crate::error::IoContext as _;
 
 pub use self::plan::Step;
+pub use self::source_package::SourcePackage;
 
 /// Where distributions put what the lab needs; `sbin` is not on every user's path.
 const DIRECTORIES: [&str; 6] = [
@@ -28,11 +30,11 @@ const DIRECTORIES: [&str; 6] = [
 /// libvirtd's loadable drivers, below a library directory or that of an architecture.
 const QEMU_DRIVER: &str = "libvirt/connection-driver/libvirt_driver_qemu.so";
 
-/// What to do when a program is missing.
+/// What to do when something is missing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Policy {
-    /// Install it from the distribution.
+    /// Get it from the distribution.
     Install,
     /// Fail and say what is missing.
     NoInstall,

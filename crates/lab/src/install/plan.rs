@@ -65,6 +65,30 @@ impl Step {
         }
     }
 
+    /// Installs what most archives of sources are packed with.
+    pub(crate) fn install_xz() -> Self {
+        Self {
+            purpose: "install what unpacks sources",
+            ..Self::install(&[], vec!["xz-utils".to_owned()])
+        }
+    }
+
+    /// Downloads the upstream archive of a source package into the working directory.
+    pub(crate) fn download_source(options: &[String], package: &str, version: &str) -> Self {
+        let fixed = ["source", "--only-source", "--download-only", "--tar-only"];
+        let package = format!("{package}={version}");
+        let arguments = options
+            .iter()
+            .cloned()
+            .chain(fixed.map(str::to_owned))
+            .chain([package])
+            .collect();
+        Self {
+            purpose: "download sources",
+            arguments,
+        }
+    }
+
     /// What the command is for.
     pub fn purpose(&self) -> &str {
         self.purpose
@@ -181,7 +205,7 @@ pub(crate) fn plan(facts: &Facts, scratch: &Path) -> Result<Plan, Error> {
 }
 
 /// Makes the package manager read sources and lists below `scratch` only.
-fn private_options(scratch: &Path) -> Vec<String> {
+pub(crate) fn private_options(scratch: &Path) -> Vec<String> {
     let scratch = scratch.display();
     [
         "Dir::Etc::SourceList=/dev/null".to_owned(),

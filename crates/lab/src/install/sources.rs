@@ -12,6 +12,8 @@ pub(crate) struct SourceFile {
 #[derive(Debug)]
 struct Entry {
     text: String,
+    /// `deb` for programs, `deb-src` for sources.
+    types: Vec<String>,
     uris: Vec<String>,
     suites: Vec<String>,
 }
@@ -26,11 +28,8 @@ impl SourceFile {
         let mut result = Vec::new();
         for file in files {
             let mut kept = Vec::new();
-            for entry in file
-                .entries()
-                .into_iter()
-                .filter(|entry| entry.is_of(release))
-            {
+            let entries = file.entries().into_iter();
+            for entry in entries.filter(|entry| entry.is_binary() && entry.is_of(release)) {
                 if entry.serves(uri, release) {
                     found = true;
                     kept.push(file.format().with_suite(&entry.text, release, extra));
@@ -46,6 +45,27 @@ impl SourceFile {
             }
         }
         if found { result } else { Vec::new() }
+    }
+
+    /// The entries of these files, each for source packages only.
+    ///
+    /// Where packages come from, their sources do too; few machines have entries for them.
+    pub(crate) fn for_sources(files: &[Self]) -> Vec<Self> {
+        let for_sources = |file: &Self| {
+            let mut entries: Vec<String> = Vec::new();
+            for entry in file.entries() {
+                let entry = file.format().for_sources(&entry.text);
+                // The machine may have had both kinds.
+                if !entries.contains(&entry) {
+                    entries.push(entry);
+                }
+            }
+            (!entries.is_empty()).then(|| Self {
+                name: file.name.clone(),
+                text: entries.join("\n\n") + "\n",
+            })
+        };
+        files.iter().filter_map(for_sources).collect()
     }
 
     fn format(&self) -> Format {
@@ -75,6 +95,10 @@ impl SourceFile {
 }
 
 impl Entry {
+    fn is_binary(&self) -> bool {
+        self.types.iter().any(|kind| kind == "deb")
+    }
+
     fn is_of(&self, release: &str) -> bool {
         let of_release = |suite: &String| {
             let rest = suite.strip_prefix(release);
@@ -96,60 +120,66 @@ enum Format {
 }
 
 impl Format {
-    /// Understands an entry; none if it is switched off, or for sources only.
+    /// Understands an entry; none if it is switched off.
     fn entry(self, text: &str) -> Option<Entry> {
         let words = |text: &str| {
             text.split_whitespace()
                 .map(str::to_owned)
                 .collect::<Vec<_>>()
         };
-        let (uris, suites) = match self {
+        let (types, uris, suites) = match self {
             Self::Deb822 => {
-                let is_binary = words(deb822_field(text, "types")?)
-                    .iter()
-                    .any(|kind| kind == "deb");
                 let is_off =
                     deb822_field(text, "enabled").is_some_and(|value| value.trim() == "no");
-                if !is_binary || is_off {
+                if is_off {
                     return None;
                 }
                 (
+                    words(deb822_field(text, "types")?),
                     words(deb822_field(text, "uris")?),
                     words(deb822_field(text, "suites")?),
                 )
             }
             Self::OneLine => {
-                let rest = text.trim_start().strip_prefix("deb ")?.trim_start();
+                let (kind, rest) = text.trim_start().split_once(char::is_whitespace)?;
+                let rest = rest.trim_start();
                 let options_end = if rest.starts_with('[') {
                     rest.find(']')? + 1
                 } else {
                     0
                 };
                 let mut words = words(rest.get(options_end..)?).into_iter();
-                (vec![words.next()?], vec![words.next()?])
+                (
+                    vec![kind.to_owned()],
+                    vec![words.next()?],
+                    vec![words.next()?],
+                )
             }
         };
         Some(Entry {
             text: text.to_owned(),
+            types,
             uris,
             suites,
         })
     }
 
+    /// The same entry for source packages.
+    fn for_sources(self, text: &str) -> String {
+        match self {
+            Self::Deb822 => with_deb822_field(text, "Types", "deb-src"),
+            Self::OneLine => {
+                let words = text.split_whitespace().skip(1);
+                let words = std::iter::once("deb-src").chain(words);
+                words.collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
     /// The same entry for another suite.
     fn with_suite(self, text: &str, old: &str, new: &str) -> String {
         match self {
-            Self::Deb822 => {
-                let is_suites = |line: &&str| deb822_field(line, "suites").is_some();
-                let lines = text.lines().map(|line| {
-                    if is_suites(&line) {
-                        format!("Suites: {new}")
-                    } else {
-                        line.to_owned()
-                    }
-                });
-                lines.collect::<Vec<_>>().join("\n")
-            }
+            Self::Deb822 => with_deb822_field(text, "Suites", new),
             Self::OneLine => {
                 let words = text.split_whitespace();
                 words
@@ -159,6 +189,15 @@ impl Format {
             }
         }
     }
+}
+
+/// The same stanza with another value in a one-line field.
+fn with_deb822_field(text: &str, name: &str, value: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once(':') {
+        Some((key, _)) if key.eq_ignore_ascii_case(name) => format!("{name}: {value}"),
+        _ => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The one-line value of a field, whose name is given in lower case.
@@ -216,6 +255,32 @@ mod tests {
         let system = "Enabled: no\nTypes: deb\nURIs: http://mirror.example/debian\n\
                       Suites: bookworm\nComponents: main\n";
         assert!(extended(&[file("debian.sources", system)]).is_empty());
+    }
+
+    #[test]
+    fn a_stanza_serves_sources() {
+        let system = "types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\n\
+                      Components: main\nSigned-By: /a/key\n\n\
+                      Enabled: no\nTypes: deb\nURIs: http://elsewhere.example\nSuites: x\n";
+        let text = "Types: deb-src\nURIs: http://mirror.example/debian\nSuites: bookworm\n\
+                    Components: main\nSigned-By: /a/key\n";
+        assert_eq!(
+            SourceFile::for_sources(&[file("debian.sources", system)]),
+            [file("debian.sources", text)]
+        );
+    }
+
+    #[test]
+    fn a_line_serves_sources_once() {
+        let system = "# deb http://elsewhere.example old main\n\
+                      deb [signed-by=/a/key] http://mirror.example/debian bookworm main\n\
+                      deb-src [signed-by=/a/key] http://mirror.example/debian bookworm main\n";
+        let text = "deb-src [signed-by=/a/key] http://mirror.example/debian bookworm main\n";
+        let files = [file("sources.list", system), file("empty.list", "\n")];
+        assert_eq!(
+            SourceFile::for_sources(&files),
+            [file("sources.list", text)]
+        );
     }
 
     #[test]
