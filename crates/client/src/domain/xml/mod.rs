@@ -22,7 +22,7 @@ pub(crate) const MAX_XML_BYTES: usize = 16 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum XmlError {
-    /// The text is longer than [`MAX_XML_BYTES`].
+    /// The text is longer than the 16 MiB that are read.
     #[error("the domain XML has {length} bytes, more than the {MAX_XML_BYTES} that are read")]
     TooLong {
         /// The length in bytes.
@@ -54,7 +54,7 @@ pub enum XmlError {
 ///
 /// # Errors
 ///
-/// When `xml` is not the well-formed XML of a domain, or exceeds the limits of this module.
+/// When `xml` is not the well-formed XML of a domain, or exceeds 16 MiB or 1,024 levels.
 pub fn disks_from_xml(xml: &str) -> Result<Vec<DiskDescription>, XmlError> {
     reader::disks(xml)
 }
