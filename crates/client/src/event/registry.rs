@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use virtwire_protocol::remote;
 use virtwire_protocol::session::{CallFailure, CallRequest, EventPacket};
@@ -13,6 +14,10 @@ use super::{RegistrationKey, Subscribe};
 
 /// How many events are kept that came before the answer that says whose they are.
 const MAX_HELD: usize = 1024;
+
+/// The longest event that is kept. The real ones are a few hundred bytes, and a hostile daemon
+/// must not be able to fill the queues with packets of 32 MiB.
+const MAX_EVENT_LEN: usize = 64 << 10;
 
 /// What the registry wants the driver to call.
 #[derive(Debug)]
@@ -191,10 +196,12 @@ impl Registry {
     }
 
     /// Hands an event to its subscribers. Nobody is ever waited for.
-    pub(crate) fn deliver(&mut self, event: EventPacket) {
+    pub(crate) fn deliver(&mut self, mut event: EventPacket) {
         let Some(callback) = callback_of(&event) else {
             return;
         };
+        // An event that waits must not keep the buffer alive that it was received into.
+        event.payload = Bytes::copy_from_slice(&event.payload);
         let Some(key) = self.by_callback.get(&callback) else {
             self.hold(event);
             return;
@@ -262,9 +269,12 @@ impl Registry {
 fn callback_of(event: &EventPacket) -> Option<i32> {
     let known = event.is::<remote::DomainEventCallbackLifecycle>()
         || event.is::<remote::DomainEventBlockJob2>();
-    if known {
+    if known && event.payload.len() <= MAX_EVENT_LEN {
         Reader::new(&event.payload).i32().ok()
     } else {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;
