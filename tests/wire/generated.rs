@@ -3,10 +3,11 @@
 
 use virtwire_protocol::generated::schema::PROCEDURES;
 use virtwire_protocol::procedure::Program;
+use virtwire_protocol::remote;
 use virtwire_protocol::schema::{ProcedureKind, ProcedureSchema, StructSchema};
-use virtwire_xdr::{DecodeError, DecodeErrorKind};
+use virtwire_xdr::{Decode, DecodeError, DecodeErrorKind, EncodeErrorKind, Reader};
 
-use crate::body::{Body, Decoded, decode};
+use crate::body::{Body, Decoded, decode, encode};
 use crate::sample::{Flaw, Special, min_size, sample};
 
 /// Random messages per layout.
@@ -207,4 +208,25 @@ fn random_bytes_do_no_harm() {
             let _ = message.decode(&bytes);
         }
     }
+}
+
+#[test]
+fn the_longest_string_goes_both_ways_and_a_longer_one_neither() {
+    let longest = remote::STRING_MAX as usize;
+    let args = |length| remote::DomainDefineXmlArgs {
+        xml: "x".repeat(length).into(),
+    };
+    let message = encode(&args(longest)).unwrap();
+    let decoded = remote::DomainDefineXmlArgs::decode(&mut Reader::new(&message)).unwrap();
+    assert_eq!(decoded.xml.as_bytes().len(), longest);
+
+    let error = encode(&args(longest + 1)).unwrap_err();
+    assert_eq!(error.path(), "DomainDefineXmlArgs.xml");
+    assert_eq!(
+        error.kind(),
+        &EncodeErrorKind::TooLong {
+            length: longest + 1,
+            max: remote::STRING_MAX
+        }
+    );
 }

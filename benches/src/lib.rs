@@ -1,0 +1,7 @@
+//! What the benchmarks share: messages to measure with, a server that costs nothing, and the
+//! floor to compare with.
+
+pub mod floor;
+pub mod measure;
+pub mod message;
+pub mod null_server;

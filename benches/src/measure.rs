@@ -1,0 +1,82 @@
+//! What calls cost the process that makes them.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// The cost of one call, on average.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Cost {
+    /// Microseconds from call to call.
+    pub wall: f64,
+    /// Microseconds of processor time of this process, in user space and in the kernel.
+    pub cpu: f64,
+    /// Allocations of this thread.
+    pub allocations: f64,
+}
+
+impl Cost {
+    /// How many times as much as `floor` this is.
+    #[must_use]
+    pub fn over(&self, floor: &Self) -> Self {
+        Self {
+            wall: self.wall / floor.wall,
+            cpu: self.cpu / floor.cpu,
+            allocations: self.allocations / floor.allocations,
+        }
+    }
+}
+
+/// What `run` costs, divided by the `calls` it makes. It has to do its work on this thread.
+///
+/// # Errors
+///
+/// Those of `run`.
+pub fn measure<E>(calls: usize, run: impl FnOnce() -> Result<(), E>) -> Result<Cost, E> {
+    let mut outcome = Ok(());
+    let cpu = processor_time();
+    let wall = Instant::now();
+    let allocated = allocation_counter::measure(|| outcome = run());
+    let wall = wall.elapsed();
+    let cpu = processor_time().saturating_sub(cpu);
+    outcome?;
+    let per_call = 1.0 / calls as f64;
+    Ok(Cost {
+        wall: wall.as_secs_f64() * 1e6 * per_call,
+        cpu: cpu.as_secs_f64() * 1e6 * per_call,
+        allocations: allocated.count_total as f64 * per_call,
+    })
+}
+
+/// The middle of each column, which a disturbed round does not move.
+#[must_use]
+pub fn median(rounds: &[Cost]) -> Cost {
+    let middle = |column: fn(&Cost) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(column).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    Cost {
+        wall: middle(|cost| cost.wall),
+        cpu: middle(|cost| cost.cpu),
+        allocations: middle(|cost| cost.allocations),
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            wall,
+            cpu,
+            allocations,
+        } = self;
+        write!(f, "{wall:10.2} {cpu:10.2} {allocations:12.2}")
+    }
+}
+
+fn processor_time() -> Duration {
+    let now = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(now).unwrap_or_default()
+}
