@@ -8,7 +8,7 @@ use crate::IntoOwned;
 ///
 /// The wire promises no character set. Nearly every string is UTF-8, so [`to_str`](Self::to_str)
 /// and [`to_string_lossy`](Self::to_string_lossy) stand close by, but a string that is not does
-/// no harm and goes back to the peer as it came.
+/// no harm and goes back to the peer as it came. A zero byte may be received but not sent.
 #[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Str<'a>(Cow<'a, [u8]>);
 

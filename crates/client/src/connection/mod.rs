@@ -29,8 +29,12 @@ use self::command::Command;
 use crate::error::{CallContext, Cause, Execution};
 use crate::{Error, Reply};
 
-/// Packets are encoded into a shared buffer that grows by this much.
-const ARENA_SIZE: usize = 8 << 10;
+/// Packets are encoded into a shared buffer of this size, which is used again once the packets
+/// in it were sent.
+const ARENA_SIZE: usize = 4 << 10;
+
+/// Nearly every packet is shorter than this.
+const USUAL_PACKET: usize = 512;
 
 /// How long [`Connection::close`] waits for the daemon before it just closes the socket.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
@@ -69,9 +73,10 @@ impl Connection {
     ///
     /// # Errors
     ///
-    /// Kind `Connect` when the daemon cannot be reached, `Auth` when it does not let us in,
-    /// `Timeout` when it does not answer within 30 seconds, `InvalidInput` for a URI that makes
-    /// no sense, `Remote` when the daemon has no such hypervisor.
+    /// Kind `Connect` when the daemon cannot be reached, `Closed` when it hangs up on us, `Auth`
+    /// when it does not let us in, `Timeout` when it does not answer within 30 seconds,
+    /// `InvalidInput` for a URI that makes no sense, `Remote` when the daemon has no such
+    /// hypervisor.
     #[doc(alias = "virConnectOpen")]
     pub async fn open(uri: &str) -> Result<Self, Error> {
         Self::builder().uri(uri).connect().await
@@ -240,7 +245,9 @@ impl Connection {
             .arena
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        arena.reserve(ARENA_SIZE / 8);
+        if arena.capacity() < USUAL_PACKET {
+            arena.reserve(ARENA_SIZE);
+        }
         CallRequest::new_in::<P>(&mut arena, args)
             .map_err(|error| not_sent(P::NAME, Cause::Encode(error)))
     }

@@ -5,7 +5,7 @@ mod unix;
 
 use std::io;
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 
 use crate::Error;
 use crate::error::Cause;
@@ -14,7 +14,7 @@ use crate::uri::Endpoint;
 /// A byte stream to a daemon.
 #[derive(Debug)]
 pub(crate) enum Transport {
-    Unix(UnixStream),
+    Unix(unix::UnixSocket),
     Tcp(TcpStream),
 }
 
