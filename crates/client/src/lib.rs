@@ -30,6 +30,12 @@
 //! - [`Connection::call`] reaches every procedure of every program, with the types that
 //!   [`remote`], [`qemu`], [`lxc`] and [`admin`] hold.
 //!
+//! # Connecting
+//!
+//! URIs are libvirt's, aliases of `libvirt.conf` included; Unix sockets and TCP are there so far,
+//! without authentication or with polkit. A daemon on TCP without authentication gives whoever
+//! reaches it the rights of root on its host, in the clear: keep it to the loopback interface.
+//!
 //! # Calls and pipelining
 //!
 //! Calls made at the same time travel together and are answered in any order. Four are in flight

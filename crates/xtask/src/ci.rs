@@ -29,9 +29,8 @@ pub(crate) fn run(policy: Policy) -> Outcome {
 pub(crate) fn test(policy: Policy, arguments: &[&str]) -> Outcome {
     lab::ensure(policy)?;
     let mut test = cargo::command(&[&["test", "--workspace", "--locked"], arguments].concat());
-    if std::env::var_os(LIBVIRT_SOURCES).is_none()
-        && let Some(tree) = lab::libvirt_sources(policy)
-    {
+    let given = std::env::var_os(LIBVIRT_SOURCES).map(Into::into);
+    if let Some(tree) = given.or_else(|| lab::libvirt_sources(policy)) {
         test.env(LIBVIRT_SOURCES, tree);
     }
     cargo::run(test)
