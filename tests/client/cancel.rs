@@ -100,8 +100,10 @@ async fn job_dropped_at_any_poll_of_its_start_leaves_no_registration() {
         sleep(Duration::from_secs(1)).await;
         drop(connection);
         let [registered, deregistered] = served.await.unwrap();
-        assert!(registered >= 2);
-        assert_eq!(deregistered, registered);
+        assert!(registered >= 3);
+        // One is held for as long as the connection lasts: a daemon may lose events when the last
+        // registration goes.
+        assert_eq!(deregistered, registered - 1);
     })
     .await;
 }

@@ -41,7 +41,22 @@ impl DomainEventKind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct RegistrationKey {
     event: i32,
-    domain: Uuid,
+    /// `None` for the events of every domain.
+    domain: Option<Uuid>,
+}
+
+impl RegistrationKey {
+    /// Held from the first subscription until the connection closes, for an event that hardly ever
+    /// comes.
+    ///
+    /// A daemon whose last registration is given up while an event is being queued keeps that
+    /// event in a queue without a timer, and then delivers nothing to anybody until all
+    /// registrations are given up again (libvirt's `object_event.c`: the timer is looked at
+    /// without the lock). With this one there is no last registration to give up.
+    const ANCHOR: Self = Self {
+        event: DomainEventId::CONTROL_ERROR.0,
+        domain: None,
+    };
 }
 
 /// What a subscription yields.
@@ -121,15 +136,15 @@ impl Connection {
         domain: &Domain,
         kinds: &[DomainEventKind],
     ) -> Result<Subscription, Error> {
-        let mut registrations = Vec::with_capacity(kinds.len());
-        for kind in kinds {
-            let key = RegistrationKey {
-                event: kind.id(),
-                domain: domain.uuid(),
-            };
+        let keys = kinds.iter().map(|kind| RegistrationKey {
+            event: kind.id(),
+            domain: Some(domain.uuid()),
+        });
+        let mut registrations = Vec::with_capacity(kinds.len() + 1);
+        for key in keys.chain([RegistrationKey::ANCHOR]) {
             let args = remote::ConnectDomainEventCallbackRegisterAnyArgs {
                 event_id: key.event,
-                dom: Some(domain.wire()),
+                dom: key.domain.map(|_| domain.wire()),
             };
             let request = CallRequest::new::<remote::ConnectDomainEventCallbackRegisterAny>(&args)
                 .map_err(Cause::Encode)?;

@@ -249,7 +249,7 @@ impl Registry {
         let Phase::Registered { callback } = registration.phase else {
             return;
         };
-        if !registration.subscribers.is_empty() {
+        if !registration.subscribers.is_empty() || key == RegistrationKey::ANCHOR {
             return;
         }
         registration.phase = Phase::Deregistering;

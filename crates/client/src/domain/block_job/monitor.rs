@@ -116,10 +116,7 @@ impl Monitor {
     /// An ending among them is ours if the job is gone; if the daemon still has a job, it was of
     /// an earlier one whose event came late.
     async fn early_outcome(&mut self) -> Option<Outcome> {
-        let mut ending = None;
-        while let Some(notice) = self.events.try_recv() {
-            ending = self.on_notice(notice).await.or(ending);
-        }
+        let ending = self.latest_ending(None).await;
         let announced = matches!(
             ending,
             Some(Outcome::Completed | Outcome::Cancelled | Outcome::Failed(_))
@@ -130,6 +127,15 @@ impl Monitor {
             if matches!(now, Ok(Ok(Some(_)))) {
                 return None;
             }
+        }
+        // Ours may have come while we asked, behind that of an earlier job.
+        self.latest_ending(ending).await
+    }
+
+    /// The last ending among the notices that are there now.
+    async fn latest_ending(&mut self, mut ending: Option<Outcome>) -> Option<Outcome> {
+        while let Some(notice) = self.events.try_recv() {
+            ending = self.on_notice(notice).await.or(ending);
         }
         ending
     }

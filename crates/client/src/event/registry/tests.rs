@@ -29,7 +29,7 @@ impl Subscriber {
 fn key(event: DomainEventId) -> RegistrationKey {
     RegistrationKey {
         event: event.0,
-        domain: Uuid::from([7; 16]),
+        domain: Some(Uuid::from([7; 16])),
     }
 }
 
@@ -234,4 +234,26 @@ fn one_registration_serves_all_its_subscribers() {
     registry.deliver(lifecycle(5, 0));
     assert_eq!((first.events(), second.events()), (0, 1));
     assert!(calls(&mut registry).is_empty());
+}
+
+#[test]
+fn the_anchor_outlives_its_subscribers() {
+    let mut registry = Registry::default();
+    let (sender, _queue) = mpsc::channel(4);
+    let (ready, _registered) = oneshot::channel();
+    let request = CallRequest::new::<Register>(&Default::default()).unwrap();
+    registry.subscribe(Subscribe {
+        id: 1,
+        registrations: vec![(RegistrationKey::ANCHOR, request)],
+        queue: sender,
+        lagged: Arc::default(),
+        ready,
+    });
+    assert_eq!(
+        calls(&mut registry),
+        [(true, RegistrationKey::ANCHOR.event)]
+    );
+    registry.registered(RegistrationKey::ANCHOR, Ok(0));
+    registry.unsubscribe(1);
+    assert_eq!(calls(&mut registry), []);
 }
