@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     match job.wait().await {
         Outcome::Completed => println!("the disk needs its backing chain no more"),
-        Outcome::Cancelled => println!("somebody cancelled the job; the chain is as it was"),
+        Outcome::Cancelled => println!("somebody cancelled the job; the data is whole"),
         Outcome::Failed(failure) => println!("the job failed after {:?}", failure.last_info),
         Outcome::Vanished(evidence) => println!("nobody said how it ended: {evidence:#?}"),
         other => println!("{other}"),

@@ -15,7 +15,11 @@ use crate::{DiskDescription, DomainStatus};
 pub enum Outcome {
     /// The daemon announced that the job has done its work.
     Completed,
-    /// The daemon announced that the job was cancelled; the disk is as it was, chain and all.
+    /// The daemon announced that the job was cancelled: the guest's data is whole, and libvirt
+    /// counts the backing chain as before.
+    ///
+    /// libvirt also says this of a job that finishes after it accepted the cancellation
+    /// (`qemu_blockjob.c`), so the image itself may be ahead of the XML then.
     Cancelled,
     /// The daemon announced that the job failed.
     Failed(JobFailure),
