@@ -1,0 +1,178 @@
+//! Connections to the simulated daemon.
+
+mod peer;
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{mpsc, watch};
+use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
+use virtwire_protocol::schema::{ProcedureKind, ProcedureSchema};
+use virtwire_protocol::session::{KeepaliveConfig, Request, ServerConfig};
+use virtwire_protocol::{Program, RemoteError, admin, lxc, qemu, remote};
+
+use crate::access;
+use crate::call::Call;
+use crate::hypervisor::client::{Client, MAX_WAITING_EVENTS, Notice};
+use crate::hypervisor::{ClientId, Hypervisor};
+use crate::refusal::from_domain;
+use crate::router::{Answer, Router};
+use crate::simulator::Settings;
+
+pub(crate) use self::peer::serve;
+
+/// What all connections to a simulated daemon share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    hypervisor: Mutex<Hypervisor>,
+    router: Router,
+    pub(crate) settings: Settings,
+    /// Errors that are to be given next, by procedure.
+    planned: Mutex<HashMap<(Program, i32), VecDeque<RemoteError>>>,
+    /// Changes when the daemon restarts; closed when the simulator is gone.
+    epoch: watch::Receiver<u64>,
+}
+
+impl Shared {
+    pub(crate) fn new(settings: Settings, router: Router, epoch: watch::Receiver<u64>) -> Self {
+        Self {
+            hypervisor: Mutex::default(),
+            router,
+            settings,
+            planned: Mutex::default(),
+            epoch,
+        }
+    }
+
+    /// The state. A handler that panicked has left it as it was at that moment.
+    pub(crate) fn hypervisor(&self) -> MutexGuard<'_, Hypervisor> {
+        self.hypervisor
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Completes when the daemon restarts or the simulator is gone: connections and whatever else
+    /// belongs to one run of the daemon end then.
+    pub(crate) fn end_of_run(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let mut epoch = self.epoch.clone();
+        epoch.mark_unchanged();
+        async move {
+            let _ = epoch.changed().await;
+        }
+    }
+
+    /// Completes when the simulator is gone: what belongs to the host ends then.
+    pub(crate) fn end(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let mut epoch = self.epoch.clone();
+        async move { while epoch.changed().await.is_ok() {} }
+    }
+
+    /// Has the next call of a procedure fail.
+    pub(crate) fn plan(&self, procedure: (Program, i32), error: RemoteError) {
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.entry(procedure).or_default().push_back(error);
+    }
+
+    fn planned(&self, procedure: (Program, i32)) -> Option<RemoteError> {
+        let mut planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        planned.get_mut(&procedure)?.pop_front()
+    }
+
+    fn server_config(&self) -> ServerConfig {
+        let mut config = ServerConfig::default();
+        config.max_requests = self.settings.max_client_requests;
+        config
+    }
+
+    /// A connection has come; what it is called, and the way to tell it things.
+    fn join(&self, read_only: bool) -> (ClientId, mpsc::Receiver<Notice>) {
+        let (notices, told) = mpsc::channel(MAX_WAITING_EVENTS);
+        let mut hypervisor = self.hypervisor();
+        let id = hypervisor.next_client_id();
+        let client = Client {
+            read_only,
+            opened: None,
+            registrations: Vec::new(),
+            notices: Some(notices),
+        };
+        hypervisor.clients.insert(id, client);
+        (id, told)
+    }
+
+    fn leave(&self, client: ClientId) {
+        self.hypervisor().clients.remove(&client);
+    }
+
+    /// Starts to answer a call.
+    fn answer(&self, call: Call, request: Request) -> Answer {
+        match self.admit(&call, &request) {
+            Ok(schema) => self
+                .router
+                .answer(call, request)
+                .unwrap_or_else(|| refuse(unsupported(schema))),
+            Err(error) => refuse(error),
+        }
+    }
+
+    /// Checks a call as libvirtd does before it looks at the arguments.
+    fn admit(
+        &self,
+        call: &Call,
+        request: &Request,
+    ) -> Result<&'static ProcedureSchema, RemoteError> {
+        let (program, number) = (request.route.program, request.route.procedure);
+        if ![remote::PROGRAM, qemu::PROGRAM, lxc::PROGRAM, admin::PROGRAM].contains(&program) {
+            let Program { number, version } = program;
+            return Err(rpc(&format!(
+                "Cannot find program {number} version {version}"
+            )));
+        }
+        let schema = access::find(program, number)
+            .filter(|schema| schema.kind == ProcedureKind::Call)
+            .ok_or_else(|| rpc(&format!("unknown procedure: {number}")))?;
+        if let Some(error) = self.planned((program, number)) {
+            return Err(error);
+        }
+        let (opened, read_only) = match self.hypervisor().clients.get(&call.client) {
+            Some(client) => (client.opened.is_some(), client.read_only),
+            None => (false, true),
+        };
+        if !opened && !access::before_open(schema) {
+            let what = "hypervisor connection not open";
+            return Err(from_domain(
+                ErrorDomain::RPC,
+                ErrorCode::INTERNAL_ERROR,
+                what,
+            ));
+        }
+        if read_only && !access::for_readers(schema) {
+            let function = access::function_name(schema);
+            let what = format!("read only access prevents {function}");
+            let domain = access::error_domain(schema);
+            return Err(from_domain(domain, ErrorCode::OPERATION_DENIED, &what));
+        }
+        Ok(schema)
+    }
+
+    /// The pings that the daemon starts when a client asks for the feature.
+    pub(crate) fn keepalive(&self) -> Option<KeepaliveConfig> {
+        self.settings.keepalive
+    }
+}
+
+fn unsupported(schema: &ProcedureSchema) -> RemoteError {
+    let function = access::function_name(schema);
+    from_domain(
+        access::error_domain(schema),
+        ErrorCode::NO_SUPPORT,
+        &function,
+    )
+}
+
+fn rpc(message: &str) -> RemoteError {
+    RemoteError::new(ErrorCode::RPC, ErrorDomain::RPC, message)
+}
+
+fn refuse(error: RemoteError) -> Answer {
+    Box::pin(std::future::ready(Err(error)))
+}
