@@ -7,7 +7,7 @@ use virtwire::constants::ErrorCode;
 use virtwire::remote::AuthType;
 use virtwire::{Connection, Error, ErrorKind, remote};
 use virtwire_tests::paused_deadline;
-use virtwire_tests::peer::{Peer, builder};
+use virtwire_tests::peer::{Guest as _, Peer, builder};
 
 const POLKIT: &[AuthType] = &[AuthType::POLKIT];
 
@@ -22,7 +22,7 @@ async fn connect(
         let ret = remote::AuthListRet {
             types: types.to_vec(),
         };
-        peer.answer::<remote::AuthList>(&ret).await;
+        peer.answer::<remote::AuthList>(&ret).await.unwrap();
         then(&mut peer).await;
         peer.serve().await;
     };
@@ -36,10 +36,11 @@ async fn connect_to(types: &[AuthType], then: impl AsyncFnOnce(&mut Peer)) -> Re
 
 /// The daemon asks polkit, which takes `time` and comes to `complete`.
 async fn ask_polkit(peer: &mut Peer, time: Duration, complete: i32) {
-    let request = peer.expect::<remote::AuthPolkit>().await;
+    let request = peer.expect::<remote::AuthPolkit>().await.unwrap();
     sleep(time).await;
-    peer.reply::<remote::AuthPolkit>(&request, &remote::AuthPolkitRet { complete })
-        .await;
+    peer.reply_to::<remote::AuthPolkit>(request.route, &remote::AuthPolkitRet { complete })
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
@@ -92,7 +93,7 @@ async fn refusal_of_polkit_is_told_with_its_code() {
             ErrorCode::AUTH_UNAVAILABLE,
         ] {
             let refused = connect_to(POLKIT, async |peer| {
-                let request = peer.expect::<remote::AuthPolkit>().await;
+                let request = peer.expect::<remote::AuthPolkit>().await.unwrap();
                 peer.refuse(&request, code).await;
             });
             let error = refused.await.unwrap_err();
@@ -148,11 +149,11 @@ async fn list_beyond_its_bound_breaks_the_protocol() {
     paused_deadline(async {
         let (client, mut peer) = Peer::pair();
         let daemon = async {
-            let request = peer.expect::<remote::AuthList>().await;
+            let request = peer.expect::<remote::AuthList>().await.unwrap();
             let header =
                 virtwire_tests::peer::reply_header(&request, virtwire_protocol::header::Status::Ok);
-            peer.send(header, &[0xff; 64]).await;
-            peer.hang_up().await;
+            peer.send(&header, &[0xff; 64]).await.unwrap();
+            peer.until_hang_up().await.unwrap();
         };
         let connect = async {
             let connected: Result<(Connection, _), Error> = builder().connect_with_io(client).await;

@@ -9,7 +9,9 @@ use virtwire::{Connection, ErrorKind, Execution, Procedure, remote, schema};
 use virtwire_protocol::generated::schema::PROCEDURES;
 use virtwire_protocol::header::Status;
 use virtwire_protocol::session::Request;
-use virtwire_tests::peer::{Peer, builder, connected, connected_with, message, reply_header};
+use virtwire_tests::peer::{
+    Guest as _, Peer, builder, connected, connected_with, event_header, reply_header,
+};
 use virtwire_tests::{deadline, paused_deadline};
 
 use crate::{ask, asker};
@@ -18,7 +20,7 @@ use crate::{ask, asker};
 async fn requests(peer: &mut Peer, count: usize) -> Vec<Request> {
     let mut requests = Vec::new();
     while requests.len() < count {
-        requests.push(peer.request().await.unwrap());
+        requests.push(peer.request().await.unwrap().unwrap());
     }
     requests
 }
@@ -66,7 +68,7 @@ async fn fifth_call_is_sent_when_one_of_four_was_answered() {
         let first = requests(&mut peer, 4).await;
         assert!(is_silent(&mut peer).await);
         peer.echo(&first[2]).await;
-        let fifth = peer.request().await.unwrap();
+        let fifth = peer.request().await.unwrap().unwrap();
         for request in [&first[0], &first[1], &first[3], &fifth] {
             peer.echo(request).await;
         }
@@ -92,7 +94,7 @@ async fn destroy_overtakes_the_calls_that_wait_but_takes_no_fifth_place() {
             tokio::spawn(async move { domain.destroy(DomainDestroyFlags::empty()).await });
         assert!(is_silent(&mut peer).await);
         peer.echo(&first[0]).await;
-        let next = peer.expect::<remote::DomainDestroyFlags>().await;
+        let next = peer.expect::<remote::DomainDestroyFlags>().await.unwrap();
         peer.respond(&next).await;
         destroy.await.unwrap().unwrap();
         for request in &first[1..] {
@@ -113,7 +115,7 @@ async fn remote_error_arrives_in_full() {
     deadline(async {
         let (connection, mut peer) = connected().await;
         let asker = asker(&connection, 1);
-        let request = peer.request().await.unwrap();
+        let request = peer.request().await.unwrap().unwrap();
         peer.refuse(&request, ErrorCode::NO_DOMAIN).await;
         let error = asker.await.unwrap().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Remote);
@@ -129,10 +131,10 @@ async fn remote_error_arrives_in_full() {
 async fn wrong_reply_fails_its_call_alone(status: Status, procedure_offset: i32, payload: &[u8]) {
     let (connection, mut peer) = connected().await;
     let wronged = asker(&connection, 1);
-    let request = peer.request().await.unwrap();
+    let request = peer.request().await.unwrap().unwrap();
     let mut header = reply_header(&request, status);
     header.procedure += procedure_offset;
-    peer.send(header, payload).await;
+    peer.send(&header, payload).await.unwrap();
     let error = wronged.await.unwrap().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
     assert_ne!(error.execution(), Some(Execution::NotSent));
@@ -185,9 +187,11 @@ async fn bytes_after_a_reply_are_ignored() {
     deadline(async {
         let (connection, mut peer) = connected().await;
         let asker = asker(&connection, 1);
-        let request = peer.request().await.unwrap();
+        let request = peer.request().await.unwrap().unwrap();
         let header = reply_header(&request, Status::Ok);
-        peer.send(header, b"\0\0\0\x07from a newer daemon").await;
+        peer.send(&header, b"\0\0\0\x07from a newer daemon")
+            .await
+            .unwrap();
         assert_eq!(asker.await.unwrap().unwrap(), 7);
     })
     .await;
@@ -268,7 +272,7 @@ async fn call_deadline_is_kept_and_the_late_reply_dropped() {
         assert_eq!(error.kind(), ErrorKind::Timeout);
         assert_eq!(error.execution(), Some(Execution::MaybeExecuted));
         assert_eq!(error.elapsed(), Some(Duration::from_secs(5)));
-        let late = peer.request().await.unwrap();
+        let late = peer.request().await.unwrap().unwrap();
         peer.echo(&late).await;
         let (answer, _) = tokio::join!(
             ask(&hasty, 2),
@@ -286,7 +290,7 @@ async fn call_deadline_of_the_builder_spares_connecting_and_can_be_lifted() {
         let (client, mut peer) = Peer::pair();
         let slowly = async {
             tokio::time::sleep(Duration::from_secs(20)).await;
-            peer.shake_hands().await;
+            peer.shake_hands().await.unwrap();
         };
         let (opened, ()) = tokio::join!(hasty.connect_with_io(client), slowly);
         let (connection, driver) = opened.unwrap();
@@ -319,9 +323,9 @@ async fn writing_never_keeps_the_client_from_reading() {
             calls.push(tokio::spawn(call));
         }
         // The peer reads nothing until the client has read 16 MiB.
-        let event = message(remote::PROGRAM, 9999);
+        let event = event_header(remote::PROGRAM, 9999);
         for _ in 0..16 {
-            peer.send(event, &[0; 1 << 20]).await;
+            peer.send(&event, &[0; 1 << 20]).await.unwrap();
         }
         let peer = tokio::spawn(peer.serve());
         for call in calls {

@@ -4,15 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::DuplexStream;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use virtwire::{
     CloseCause, Connection, Error, ErrorKind, Execution, Outcome, VanishedReason, remote,
 };
-use virtwire_tests::fault::{Fault, Faulty};
+use virtwire_sim::fault::{At, Fault, Faulty, Plan};
 use virtwire_tests::paused_deadline;
-use virtwire_tests::peer::{Peer, builder, connected};
+use virtwire_tests::peer::{Guest as _, Peer, builder, connected};
+use virtwire_tests::poll::polled;
 
 use crate::{ask, asker, started_pull};
 
@@ -34,7 +34,7 @@ fn failed_by(error: &Error, cause: &Arc<CloseCause>, execution: Execution) {
 async fn busy(connection: &Connection, peer: &mut Peer, waiting: i32) -> Vec<Asker> {
     let askers = (0..4 + waiting).map(|n| asker(connection, n)).collect();
     for _ in 0..4 {
-        peer.expect::<Ask>().await;
+        peer.expect::<Ask>().await.unwrap();
     }
     askers
 }
@@ -89,11 +89,14 @@ async fn reset_is_told_as_what_it_is() {
     paused_deadline(async {
         let (client, mut peer) = Peer::pair();
         // One byte after the answers that open it: no authentication, a feature, nothing.
-        let client = Faulty::new(client, Fault::ResetAt(28 + 8 + 28 + 4 + 28 + 1));
-        let (opened, ()) = tokio::join!(builder().connect_with_io(client), peer.shake_hands());
+        let at = At::Byte(28 + 8 + 28 + 4 + 28 + 1);
+        let client = Faulty::new(client, Plan::default().to_client(Fault::Reset(at)));
+        let opening = Box::pin(builder().connect_with_io(client));
+        let (opened, shaken) = tokio::join!(opening, peer.shake_hands());
+        shaken.unwrap();
         let (connection, driver) = opened.unwrap();
         let driver = tokio::spawn(driver);
-        peer.send_raw(&[0]).await;
+        peer.send_raw(&[0]).await.unwrap();
         let cause = connection.closed().await;
         let CloseCause::Io(error) = &*cause else {
             panic!("{cause:?}")
@@ -105,11 +108,35 @@ async fn reset_is_told_as_what_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answer_that_came_before_the_daemon_went_is_not_lost_with_a_failed_write() {
+    paused_deadline(async {
+        let (connection, mut peer) = connected().await;
+        let answered = asker(&connection, 1);
+        let request = peer.expect::<Ask>().await.unwrap();
+        peer.echo(&request).await;
+        // The driver has both to read the answer and to write this, and writes first.
+        let mut unanswered = std::pin::pin!(ask(&connection, 2));
+        assert!(polled(1, unanswered.as_mut()).await.is_none());
+        drop(peer);
+        assert_eq!(answered.await.unwrap().unwrap(), 1);
+        let error = unanswered.await.unwrap_err();
+        assert!(
+            matches!(error.close_cause(), Some(CloseCause::EndOfFile)),
+            "{error:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_waits_for_the_calls_in_flight_and_then_tells_the_daemon() {
     paused_deadline(async {
         let (connection, mut peer) = connected().await;
         let askers: Vec<_> = (0..2).map(|n| asker(&connection, n)).collect();
-        let calls = [peer.expect::<Ask>().await, peer.expect::<Ask>().await];
+        let calls = [
+            peer.expect::<Ask>().await.unwrap(),
+            peer.expect::<Ask>().await.unwrap(),
+        ];
         let closing = tokio::spawn(connection.clone().close());
         assert!(
             timeout(Duration::from_secs(1), peer.request())
@@ -121,8 +148,8 @@ async fn closing_waits_for_the_calls_in_flight_and_then_tells_the_daemon() {
         for call in &calls {
             peer.echo(call).await;
         }
-        peer.answer::<remote::ConnectClose>(&()).await;
-        peer.hang_up().await;
+        peer.answer::<remote::ConnectClose>(&()).await.unwrap();
+        peer.until_hang_up().await.unwrap();
         closing.await.unwrap();
         for (n, asker) in (0..).zip(askers) {
             assert_eq!(asker.await.unwrap().unwrap(), n);
@@ -147,7 +174,7 @@ async fn closing_a_wedged_connection_takes_five_seconds() {
         connection.clone().close().await;
         assert_eq!(started.elapsed(), Duration::from_secs(5));
         all_failed_by(askers, &connection.close_cause().unwrap()).await;
-        peer.hang_up().await;
+        peer.until_hang_up().await.unwrap();
         assert_eq!(peer.seen().calls, 3 + 4);
     })
     .await;
@@ -158,14 +185,15 @@ async fn closing_ends_when_the_daemon_does_not_answer_or_hangs_up() {
     paused_deadline(async {
         let (connection, mut peer) = connected().await;
         let started = Instant::now();
-        tokio::join!(connection.close(), peer.expect::<remote::ConnectClose>());
+        let ((), told) = tokio::join!(connection.close(), peer.expect::<remote::ConnectClose>());
+        told.unwrap();
         assert_eq!(started.elapsed(), Duration::from_secs(5));
-        peer.hang_up().await;
+        peer.until_hang_up().await.unwrap();
 
         let (connection, mut peer) = connected().await;
         let started = Instant::now();
         let hang_up = async move {
-            peer.expect::<remote::ConnectClose>().await;
+            peer.expect::<remote::ConnectClose>().await.unwrap();
         };
         tokio::join!(connection.close(), hang_up);
         assert_eq!(started.elapsed(), Duration::ZERO);
@@ -193,10 +221,10 @@ async fn dropping_the_last_handle_closes_the_byte_stream() {
         drop(connection);
         let disk = job.disk().clone();
         drop(job);
-        let quiet = timeout(Duration::from_secs(60), peer.hang_up()).await;
+        let quiet = timeout(Duration::from_secs(60), peer.until_hang_up()).await;
         assert!(quiet.is_err(), "the disk still has the connection");
         drop(disk);
-        peer.hang_up().await;
+        peer.until_hang_up().await.unwrap();
     })
     .await;
 }
@@ -204,8 +232,10 @@ async fn dropping_the_last_handle_closes_the_byte_stream() {
 #[tokio::test(start_paused = true)]
 async fn dropping_the_driver_tells_everybody_who_waits() {
     paused_deadline(async {
-        let (client, mut peer): (DuplexStream, Peer) = Peer::pair();
-        let (opened, ()) = tokio::join!(builder().connect_with_io(client), peer.shake_hands());
+        let (client, mut peer) = Peer::pair();
+        let opening = Box::pin(builder().connect_with_io(client));
+        let (opened, shaken) = tokio::join!(opening, peer.shake_hands());
+        shaken.unwrap();
         let (connection, driver) = opened.unwrap();
         let driver = tokio::spawn(driver);
         let askers = busy(&connection, &mut peer, 3).await;
@@ -213,7 +243,30 @@ async fn dropping_the_driver_tells_everybody_who_waits() {
         let cause = connection.closed().await;
         assert!(matches!(*cause, CloseCause::Requested));
         all_failed_by(askers, &cause).await;
-        peer.hang_up().await;
+        peer.until_hang_up().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_threads_may_call_while_one_closes() {
+    virtwire_tests::deadline(async {
+        for _ in 0..20 {
+            let (connection, peer) = connected().await;
+            let peer = tokio::spawn(peer.serve());
+            let askers: Vec<_> = (0..64).map(|n| asker(&connection, n)).collect();
+            let closing = tokio::spawn(connection.clone().close());
+            for (n, asker) in (0..).zip(askers) {
+                match asker.await.unwrap() {
+                    Ok(answer) => assert_eq!(answer, n),
+                    Err(error) => assert_eq!(error.execution(), Some(Execution::NotSent)),
+                }
+            }
+            closing.await.unwrap();
+            let cause = connection.close_cause().unwrap();
+            assert!(matches!(*cause, CloseCause::Requested));
+            peer.await.unwrap();
+        }
     })
     .await;
 }

@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::time::Instant;
 use virtwire::constants::ErrorCode;
 use virtwire::{CloseCause, Connection, Error, ErrorKind, remote};
-use virtwire_tests::peer::{Peer, builder};
+use virtwire_tests::peer::{Guest as _, Peer, builder};
 use virtwire_tests::{deadline, paused_deadline};
 
 use crate::ask;
@@ -20,7 +20,7 @@ async fn connect_as_far_as(step: usize, then: impl AsyncFnOnce(Peer)) -> Error {
     let (client, mut peer) = Peer::pair();
     let daemon = async {
         for _ in 0..step {
-            let request = peer.request().await.unwrap();
+            let request = peer.request().await.unwrap().unwrap();
             peer.respond(&request).await;
         }
         then(peer).await;
@@ -34,7 +34,8 @@ async fn silence_at_any_step_ends_with_the_deadline() {
     paused_deadline(async {
         for step in 0..STEPS {
             let started = Instant::now();
-            let error = connect_as_far_as(step, async |mut peer| peer.hang_up().await).await;
+            let error =
+                connect_as_far_as(step, async |mut peer| peer.until_hang_up().await.unwrap()).await;
             assert_eq!(error.kind(), ErrorKind::Timeout);
             assert_eq!(started.elapsed(), Duration::from_secs(30));
         }
@@ -47,7 +48,7 @@ async fn deadline_is_for_all_steps_together() {
     paused_deadline(async {
         let (client, mut peer) = Peer::pair();
         let daemon = async {
-            while let Some(request) = peer.request().await {
+            while let Some(request) = peer.request().await.unwrap() {
                 tokio::time::sleep(Duration::from_secs(4)).await;
                 peer.respond(&request).await;
             }
@@ -83,9 +84,9 @@ async fn refusal_at_any_step_is_told_with_its_code() {
     deadline(async {
         for step in 0..STEPS {
             let error = connect_as_far_as(step, async |mut peer| {
-                let request = peer.request().await.unwrap();
+                let request = peer.request().await.unwrap().unwrap();
                 peer.refuse(&request, ErrorCode::NO_CONNECT).await;
-                peer.hang_up().await;
+                peer.until_hang_up().await.unwrap();
             })
             .await;
             assert_eq!(error.kind(), ErrorKind::Remote);

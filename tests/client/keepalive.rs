@@ -5,7 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use virtwire::{Builder, CloseCause, remote};
 use virtwire_tests::paused_deadline;
-use virtwire_tests::peer::{Peer, builder, connected, connected_with, packet, ping};
+use virtwire_tests::peer::{
+    Guest as _, Peer, builder, connected, connected_with, packet, ping_header,
+};
 
 use crate::memory::measured;
 use crate::{ask, asker};
@@ -24,12 +26,12 @@ async fn ping_is_answered_though_every_place_is_taken() {
         let (connection, mut peer) = connected().await;
         let _askers: Vec<_> = (0..100).map(|n| asker(&connection, n)).collect();
         for _ in 0..4 {
-            peer.expect::<Ask>().await;
+            peer.expect::<Ask>().await.unwrap();
         }
         let asked = Instant::now();
         for count in 1..=100 {
-            peer.ping().await;
-            peer.expect_pongs(count).await;
+            peer.ping().await.unwrap();
+            peer.expect_pongs(count).await.unwrap();
         }
         assert_eq!(asked.elapsed(), Duration::ZERO);
         assert_eq!(peer.seen().calls, 3 + 4);
@@ -42,9 +44,9 @@ async fn unknown_keepalive_packets_are_ignored() {
     paused_deadline(async {
         let (connection, mut peer) = connected().await;
         for procedure in [0, 2, 3, -1] {
-            let mut header = ping();
+            let mut header = ping_header();
             header.procedure = procedure;
-            peer.send(header, b"anything").await;
+            peer.send(&header, b"anything").await.unwrap();
         }
         let (answer, _) = tokio::join!(ask(&connection, 1), peer.until::<Ask>());
         assert_eq!(answer.unwrap(), 1);
@@ -56,9 +58,9 @@ async fn unknown_keepalive_packets_are_ignored() {
 /// The peer reads nothing while it sends `count` PINGs. Returns how many of them are answered.
 async fn flood(count: usize) -> usize {
     let (connection, mut peer) = connected().await;
-    let pings = packet(&ping(), b"").repeat(1000);
+    let pings = packet(&ping_header(), b"").repeat(1000);
     for _ in 0..count / 1000 {
-        peer.send_raw(&pings).await;
+        peer.send_raw(&pings).await.unwrap();
     }
     let (answer, _) = tokio::join!(ask(&connection, 1), peer.until::<Ask>());
     assert_eq!(answer.unwrap(), 1);
@@ -80,10 +82,10 @@ async fn silence_closes_after_the_last_ping_was_given_its_interval() {
     paused_deadline(async {
         let (connection, mut peer) = connected_with(pinging()).await;
         let call = asker(&connection, 1);
-        peer.expect::<Ask>().await;
+        peer.expect::<Ask>().await.unwrap();
         peer.mute();
         let silent = Instant::now();
-        peer.hang_up().await;
+        peer.until_hang_up().await.unwrap();
         assert_eq!(silent.elapsed(), 3 * SECOND);
         assert_eq!(peer.seen().pings, 2);
         let error = call.await.unwrap().unwrap_err();
@@ -123,12 +125,12 @@ async fn anything_that_comes_is_a_sign_of_life() {
     paused_deadline(async {
         let (connection, mut peer) = connected_with(pinging()).await;
         let reply = asker(&connection, 1);
-        let request = peer.expect::<Ask>().await;
+        let request = peer.expect::<Ask>().await.unwrap();
         // One byte every two seconds, of a packet that takes long.
-        let header = virtwire_tests::peer::message(remote::PROGRAM, 9999);
+        let header = virtwire_tests::peer::event_header(remote::PROGRAM, 9999);
         for byte in packet(&header, b"twelve bytes") {
             sleep(2 * SECOND).await;
-            peer.send_raw(&[byte]).await;
+            peer.send_raw(&[byte]).await.unwrap();
         }
         peer.echo(&request).await;
         assert_eq!(reply.await.unwrap().unwrap(), 1);
@@ -161,7 +163,7 @@ async fn daemon_without_keepalive_is_not_asked_for_signs_of_life() {
         let daemon = async {
             peer.until::<remote::AuthList>().await;
             let ret = remote::ConnectSupportsFeatureRet { supported: 0 };
-            peer.answer::<Ask>(&ret).await;
+            peer.answer::<Ask>(&ret).await.unwrap();
             peer.until::<remote::ConnectOpen>().await;
         };
         let (opened, ()) = tokio::join!(pinging().connect_with_io(client), daemon);
@@ -180,8 +182,8 @@ async fn keepalive_that_is_turned_off_asks_nothing_and_answers_still() {
         let (connection, mut peer) = connected().await;
         assert!(timeout(3600 * SECOND, peer.request()).await.is_err());
         assert_eq!(peer.seen().pings, 0);
-        peer.ping().await;
-        peer.expect_pongs(1).await;
+        peer.ping().await.unwrap();
+        peer.expect_pongs(1).await.unwrap();
         drop(connection);
     })
     .await;

@@ -1,23 +1,8 @@
-//! Any number of domains for the test driver of a real daemon.
+//! Any number of domains for the test driver, real or simulated.
 
 use std::fmt::Write as _;
-use std::fs;
 
 use virtwire::constants::DomainState;
-use virtwire_lab::Daemon;
-
-/// The URI of the test driver with so many domains, their states in turn.
-///
-/// # Panics
-///
-/// When the file that describes them cannot be written.
-#[must_use]
-pub fn uri(daemon: &Daemon, count: usize) -> String {
-    let file = daemon.images_dir().join(format!("fleet-{count}.xml"));
-    fs::write(&file, node(count)).expect("the description of the fleet is written");
-    let socket = daemon.socket();
-    format!("test+unix://{}?socket={}", file.display(), socket.display())
-}
 
 /// The name of a domain of the fleet.
 #[must_use]
@@ -48,7 +33,9 @@ pub fn state(number: usize) -> DomainState {
     }
 }
 
-fn node(count: usize) -> String {
+/// So many domains, their states in turn, as the test driver reads them.
+#[must_use]
+pub fn node(count: usize) -> String {
     let mut node = String::from("<node>\n");
     for number in 0..count {
         // Writing to a string does not fail.

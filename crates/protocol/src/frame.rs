@@ -165,7 +165,9 @@ impl FrameDecoder {
             Some(length) if length > held => (length - held).min(held.max(self.usual).max(CHUNK)),
             _ => MIN_ROOM,
         };
-        if self.buffer.capacity() - held < wanted {
+        // Not before the room is used up, lest the buffer double while half of it is free.
+        let enough = wanted.min(self.usual.max(MIN_ROOM));
+        if self.buffer.capacity() - held < enough {
             self.buffer.reserve(wanted.max(CHUNK));
         }
         &mut self.buffer
@@ -421,6 +423,18 @@ mod tests {
             assert!(buffer.capacity() <= 4 * buffer.len() + 2 * CHUNK);
             buffer.put_bytes(0, room);
             assert_eq!(decoder.next_frame(), Ok(None));
+        }
+    }
+
+    #[test]
+    fn room_does_not_grow_while_there_is_some_left() {
+        let mut decoder = FrameDecoder::new();
+        let length = u32::try_from(MAX_PACKET_LEN).unwrap();
+        decoder.buffer_mut().put_u32(length);
+        while decoder.buffered() < 4 << 20 {
+            let buffer = decoder.buffer_mut();
+            assert!(buffer.capacity() <= 2 * (buffer.len() + MIN_ROOM) + CHUNK);
+            buffer.put_bytes(0, 1000);
         }
     }
 

@@ -210,8 +210,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         match self.poll_write_pieces(context) {
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
-                self.session
-                    .close(CloseCause::Io(io::ErrorKind::WriteZero.into()));
+                self.fail_write(context, io::ErrorKind::WriteZero.into());
                 true
             }
             Poll::Ready(Ok(written)) => {
@@ -220,10 +219,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 true
             }
             Poll::Ready(Err(error)) => {
-                self.session.close(CloseCause::Io(error));
+                self.fail_write(context, error);
                 true
             }
         }
+    }
+
+    /// The daemon takes nothing any more. What it said before it went is still there to be read:
+    /// answers, and the end of the byte stream, which says more than a failed write.
+    fn fail_write(&mut self, context: &mut Context<'_>, error: io::Error) {
+        for _ in 0..ROUNDS {
+            if self.session.close_cause().is_some() || !self.poll_read(context) {
+                break;
+            }
+        }
+        self.session.close(CloseCause::Io(error));
     }
 
     /// Sockets need no flushing, but a byte stream of the caller may hold bytes back.
@@ -234,7 +244,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         match Pin::new(&mut self.io).poll_flush(context) {
             Poll::Pending => return false,
             Poll::Ready(Ok(())) => self.unflushed = false,
-            Poll::Ready(Err(error)) => self.session.close(CloseCause::Io(error)),
+            Poll::Ready(Err(error)) => self.fail_write(context, error),
         }
         true
     }

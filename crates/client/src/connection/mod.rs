@@ -153,6 +153,11 @@ impl Connection {
     /// Ends the connection: waits for the calls in flight, tells the daemon, closes the socket.
     /// A daemon that does not answer is given five seconds. Other handles find the connection
     /// closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled, dropping the future does not keep the connection from being closed. Only the
+    /// five seconds are no longer counted: keepalive alone then gives up a daemon that is silent.
     #[doc(alias = "virConnectClose")]
     pub async fn close(self) {
         self.control(Control::Close);

@@ -337,7 +337,7 @@ fn config() -> ProptestConfig {
     ProptestConfig {
         // What was found once becomes a test with a name, not a file of seeds.
         failure_persistence: None,
-        ..ProptestConfig::with_cases(256)
+        ..ProptestConfig::default()
     }
 }
 

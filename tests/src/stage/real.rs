@@ -1,0 +1,265 @@
+//! The stage on a private libvirtd.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use rustix::process::{Pid, Signal, kill_process};
+use virtwire::constants::DomainCreateFlags;
+use virtwire::{Connection, Disk, Domain};
+use virtwire_lab::{Daemon, Driver, guest, image};
+
+use super::{Settings, scheme_and_path};
+use crate::fleet;
+
+/// A private daemon and a connection to one of its drivers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Stage {
+    /// The daemon; gone, with everything it started, when the stage is dropped.
+    pub daemon: Daemon,
+    /// A connection with the default settings.
+    pub connection: Connection,
+}
+
+impl Stage {
+    /// A daemon with default settings and a connection to `driver`.
+    ///
+    /// # Panics
+    ///
+    /// When there is no daemon to be had or it lets nobody in.
+    pub async fn new(driver: Driver) -> Self {
+        Self::with(Settings::new(), driver).await
+    }
+
+    /// A daemon with other settings and a connection to `driver`.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
+    pub async fn with(settings: Settings, driver: Driver) -> Self {
+        let mut builder = Daemon::builder();
+        if let Some((interval, count)) = settings.keepalive {
+            builder = builder.keepalive(interval, count);
+        }
+        if settings.tcp {
+            builder = builder.tcp();
+        }
+        let daemon = builder.start().expect("a private libvirtd starts");
+        let uri = daemon.uri(driver);
+        Self::on(daemon, &uri).await
+    }
+
+    /// A daemon and a connection to its test driver with a [fleet](crate::fleet) of domains.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
+    pub async fn fleet(count: usize) -> Self {
+        let daemon = Daemon::start().expect("a private libvirtd starts");
+        let file = daemon.images_dir().join("fleet.xml");
+        std::fs::write(&file, fleet::node(count)).expect("the fleet is described");
+        let uri = format!(
+            "test+unix://{}?socket={}",
+            file.display(),
+            daemon.socket().display()
+        );
+        Self::on(daemon, &uri).await
+    }
+
+    async fn on(daemon: Daemon, uri: &str) -> Self {
+        let connection = Connection::open(uri).await.expect("the daemon opens");
+        Self { daemon, connection }
+    }
+
+    /// The URI of one of its drivers.
+    #[must_use]
+    pub fn uri(&self, driver: Driver) -> String {
+        self.daemon.uri(driver)
+    }
+
+    /// The URI of one of its drivers by TCP.
+    ///
+    /// # Panics
+    ///
+    /// When that was not asked for.
+    pub async fn tcp_uri(&self, driver: Driver) -> String {
+        self.daemon.tcp_uri(driver).expect("it listens for TCP")
+    }
+
+    /// The URI of one of its drivers by the socket for readers.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    #[must_use]
+    pub fn read_only_uri(&self, driver: Driver) -> String {
+        let (scheme, path) = scheme_and_path(driver);
+        let socket = self.daemon.read_only_socket();
+        let socket = socket.expect("a socket for readers");
+        format!("{scheme}+unix://{path}?socket={}", socket.display())
+    }
+
+    /// The socket.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.daemon.socket()
+    }
+
+    /// What virsh says on one of its drivers.
+    ///
+    /// # Panics
+    ///
+    /// When it says that it failed.
+    pub async fn virsh(&self, driver: Driver, arguments: &[&str]) -> String {
+        super::virsh(&self.uri(driver), arguments).await
+    }
+
+    /// A running guest with an overlay on a base of `mib` MiB of data as its disk `vda`.
+    ///
+    /// # Panics
+    ///
+    /// When an image or the guest cannot be made.
+    pub async fn guest(&self, name: &str, mib: u64) -> Guest {
+        let base = self.base(name, mib);
+        self.guest_on(name, base).await
+    }
+
+    /// As [`guest`](Self::guest), on a base whose middle cannot be read.
+    ///
+    /// # Panics
+    ///
+    /// When an image or the guest cannot be made.
+    pub async fn guest_on_unreadable_base(&self, name: &str, mib: u64) -> Guest {
+        let base = self.base(name, mib);
+        spoil(&base, mib << 19);
+        self.guest_on(name, base).await
+    }
+
+    fn base(&self, name: &str, mib: u64) -> PathBuf {
+        let base = self.daemon.images_dir().join(format!("{name}-base.qcow2"));
+        image::create_base(&base, mib << 20, 1).expect("the base image is created");
+        base
+    }
+
+    async fn guest_on(&self, name: &str, base: PathBuf) -> Guest {
+        let overlay = self.daemon.images_dir().join(format!("{name}.qcow2"));
+        image::create_overlay(&overlay, &base).expect("the overlay is created");
+        let disk = guest::Disk::new("vda", &overlay);
+        let xml = guest::xml(name, guest::domain_type(), &[disk]);
+        let created = self
+            .connection
+            .create_domain(&xml, DomainCreateFlags::empty())
+            .await;
+        Guest {
+            domain: created.expect("the guest starts"),
+            base,
+            overlay,
+        }
+    }
+
+    /// Has the hypervisor's processes stand still.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn freeze(&self, _guest: &Guest) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Has the hypervisor's processes go on.
+    ///
+    /// # Panics
+    ///
+    /// When there is none.
+    pub fn thaw(&self, _guest: &Guest) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pids = self.daemon.qemu_pids();
+        assert!(!pids.is_empty(), "no guest runs");
+        for pid in pids {
+            let pid = Pid::from_raw(pid).expect("a process");
+            kill_process(pid, signal).expect("the process is there");
+        }
+    }
+
+    /// Kills the daemon, and not its guests.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub fn kill(&mut self) {
+        self.daemon.kill().expect("the daemon is killed");
+    }
+
+    /// Starts the daemon again.
+    ///
+    /// # Panics
+    ///
+    /// When it does not start.
+    pub fn restart(&mut self) {
+        self.daemon.restart().expect("the daemon starts again");
+    }
+}
+
+/// A transient domain with a disk to pull.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Guest {
+    /// The domain.
+    pub domain: Domain,
+    /// The backing image, full of data.
+    pub base: PathBuf,
+    /// The image on it, the disk `vda`.
+    pub overlay: PathBuf,
+}
+
+impl Guest {
+    /// The disk.
+    #[must_use]
+    pub fn disk(&self) -> Disk {
+        self.domain.disk("vda")
+    }
+
+    /// What the overlay stands on, as the image tool sees it.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read.
+    #[must_use]
+    pub fn backing_file(&self) -> Option<PathBuf> {
+        let info = image::info(&self.overlay);
+        info.expect("the overlay is an image").backing_file
+    }
+
+    /// Whether the overlay reads as the base does; to be asked of a guest that has stopped.
+    ///
+    /// # Panics
+    ///
+    /// When one of them cannot be read.
+    #[must_use]
+    pub fn reads_as_base(&self) -> bool {
+        image::compare(&self.overlay, &self.base).expect("both images are there")
+    }
+}
+
+/// Points the cluster of a qcow2 image that holds the guest's `offset` to a place where no
+/// cluster can be, so that reading it fails. Clusters have 64 KiB.
+fn spoil(image: &Path, offset: u64) {
+    let file = File::options().read(true).write(true).open(image);
+    let file = file.expect("the image is there");
+    let number_at = |at: u64| {
+        let mut bytes = [0; 8];
+        let read = file.read_exact_at(&mut bytes, at);
+        read.expect("the image has tables");
+        u64::from_be_bytes(bytes)
+    };
+    // QEMU's docs/interop/qcow2.txt: the header has the place of the L1 table at byte 40; its
+    // entries, and those of the L2 tables, have an offset in bits 9 to 55.
+    let first_l2_table = number_at(number_at(40)) & 0x00ff_ffff_ffff_fe00;
+    let entry = first_l2_table + offset / (64 << 10) * 8;
+    file.write_all_at(&0x8000_0000_0000_0201_u64.to_be_bytes(), entry)
+        .expect("the image can be written");
+}
