@@ -51,6 +51,12 @@ pub enum Error {
         /// What the supervisor said.
         detail: String,
     },
+    /// The daemon runs, but not confined as a caged one has to be.
+    #[error("the cage does not hold libvirtd: {complaint}")]
+    NotCaged {
+        /// What is missing of the cage.
+        complaint: String,
+    },
     /// The daemon ended instead of serving.
     #[error("libvirtd ended with {status} instead of serving; its log:\n{log}")]
     Exited {

@@ -18,6 +18,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`daemon`] | [`Daemon`]: one private libvirtd with all its state and guests, gone on drop |
+//! | [`cage`] | [`CagedDaemon`]: one that may be broken, since it can reach nothing else |
 //! | [`install`] | [`Installation`]: the programs a lab needs, found or installed from the distribution |
 //! | [`image`] | qcow2 images through qemu-img |
 //! | [`guest`] | domain XML of a tiny guest |
@@ -30,6 +31,7 @@
 //!
 //! Everything here blocks, needs root and prints nothing.
 
+pub mod cage;
 mod command;
 pub mod daemon;
 mod error;
@@ -38,6 +40,7 @@ pub mod image;
 pub mod install;
 mod process;
 
+pub use cage::CagedDaemon;
 pub use daemon::{Builder, Daemon, Driver, LogLevel, Rootfs};
 pub use error::Error;
 pub use install::{Installation, Policy};

@@ -115,7 +115,7 @@ fn write_session(dir: &Path) -> Result<(), Error> {
     let passable = fs::Permissions::from_mode(0o711);
     fs::set_permissions(dir, passable).doing("open", dir)?;
     for name in ["sock", "images", "log", "run/libvirt", "session"] {
-        give_tree(&dir.join(name))?;
+        give_tree(&dir.join(name), SESSION_USER)?;
     }
     Ok(())
 }
@@ -142,19 +142,19 @@ pub(crate) fn capability_cache(dir: &Path, session: bool) -> PathBuf {
     dir.join(cache).join("capabilities")
 }
 
-/// Gives a file or a directory with all below it to the session user.
-pub(crate) fn give_tree(path: &Path) -> Result<(), Error> {
-    chown(path, Some(SESSION_USER), Some(SESSION_USER)).doing("change the owner of", path)?;
+/// Gives a file or a directory with all below it to a user.
+pub(crate) fn give_tree(path: &Path, user: u32) -> Result<(), Error> {
+    chown(path, Some(user), Some(user)).doing("change the owner of", path)?;
     if path.is_dir() {
         for entry in fs::read_dir(path).doing("list", path)? {
-            give_tree(&entry.doing("list", path)?.path())?;
+            give_tree(&entry.doing("list", path)?.path(), user)?;
         }
     }
     Ok(())
 }
 
 /// Copies a passwd or group file, and adds the entry if its name is not there yet.
-fn with_entry(from: &Path, to: &Path, entry: &str) -> Result<(), Error> {
+pub(crate) fn with_entry(from: &Path, to: &Path, entry: &str) -> Result<(), Error> {
     let mut text = fs::read_to_string(from).doing("read", from)?;
     let name = entry.split_inclusive(':').next().unwrap_or(entry);
     if !text.lines().any(|line| line.starts_with(name)) {
@@ -166,10 +166,10 @@ fn with_entry(from: &Path, to: &Path, entry: &str) -> Result<(), Error> {
     write_file(to, &text)
 }
 
-fn create(path: &Path) -> Result<(), Error> {
+pub(crate) fn create(path: &Path) -> Result<(), Error> {
     fs::create_dir_all(path).doing("create", path)
 }
 
-fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+pub(crate) fn write_file(path: &Path, text: &str) -> Result<(), Error> {
     fs::write(path, text).doing("write", path)
 }

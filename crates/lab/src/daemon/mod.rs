@@ -8,11 +8,11 @@
 //! its own the daemon and its guests have a process 1 that ends them all when we are gone.
 
 mod builder;
-mod config;
-mod namespace;
-mod readiness;
-mod running;
-mod seed;
+pub(crate) mod config;
+pub(crate) mod namespace;
+pub(crate) mod readiness;
+pub(crate) mod running;
+pub(crate) mod seed;
 
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,14 +26,14 @@ use tempfile::TempDir;
 pub use self::builder::{Builder, LogLevel, Rootfs};
 use self::namespace::{Namespace, wait_until};
 use self::running::Running;
-use self::seed::Seed;
 pub(crate) use self::seed::cache_home;
+use self::seed::{Kind, Seed};
 use crate::error::IoContext as _;
 use crate::install::Installation;
 use crate::{Error, command, process};
 
 /// Two cores that also compile can be slow; a healthy start takes 0.2 s.
-const START_DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const START_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The hypervisor driver that a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,10 +96,12 @@ impl Daemon {
     fn start_seeded(&mut self) -> Result<(), Error> {
         let root = self.builder.root_dir();
         let programs = ["usr/sbin/libvirtd", "usr/bin/qemu-system-x86_64"];
-        let seed = Seed::of(
-            &programs.map(|program| root.join(program)),
-            self.builder.session,
-        );
+        let kind = if self.builder.session {
+            Kind::Session
+        } else {
+            Kind::System
+        };
+        let seed = Seed::of(&programs.map(|program| root.join(program)), kind);
         let cache = config::capability_cache(self.dir.path(), self.builder.session);
         if !seed.plant(&cache)? {
             let _lock = seed.lock()?;
@@ -111,7 +113,7 @@ impl Daemon {
             }
         }
         if self.builder.session {
-            config::give_tree(&self.dir.path().join("session"))?;
+            config::give_tree(&self.dir.path().join("session"), config::SESSION_USER)?;
         }
         self.spawn()
     }
@@ -289,7 +291,7 @@ impl Daemon {
     /// When the owner cannot be changed.
     pub fn hand_over(&self, path: &Path) -> Result<(), Error> {
         if self.builder.session {
-            config::give_tree(path)
+            config::give_tree(path, config::SESSION_USER)
         } else {
             Ok(())
         }

@@ -5,6 +5,7 @@
 //! kills what is left in the namespace, removes the directory and ends. If the script itself is
 //! killed, the kernel kills everything in its namespace. Mounts live and die with the namespace.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -31,11 +32,24 @@ pub(crate) struct Namespace {
     /// Process 1 of the namespace, by the PID it has outside.
     init: i32,
     pid_namespace: PathBuf,
+    /// The kinds beside those of mounts and PIDs, as options of `unshare` and `nsenter`.
+    kinds: &'static [&'static str],
 }
 
 impl Namespace {
     /// Enters a namespace where `dir`'s state directories lie over the system's, below `root`.
     pub(crate) fn enter(dir: &Path, root: Option<&Path>) -> Result<Self, Error> {
+        let root = root.unwrap_or_else(|| Path::new(""));
+        Self::start(&[], SUPERVISOR, &[dir.as_os_str(), root.as_os_str()], dir)
+    }
+
+    /// Starts this supervisor as process 1 of a namespace, which has these kinds as well.
+    pub(crate) fn start(
+        kinds: &'static [&'static str],
+        supervisor: &str,
+        arguments: &[&OsStr],
+        dir: &Path,
+    ) -> Result<Self, Error> {
         let complaints = dir.join("log/supervisor.log");
         let stderr = File::create(&complaints).doing("create", &complaints)?;
         let mut unshare = Command::new("unshare")
@@ -47,9 +61,9 @@ impl Namespace {
                 "--fork",
                 "--kill-child",
             ])
-            .args(["--mount-proc", "sh", "-c", SUPERVISOR, "virtwire-lab"])
-            .arg(dir)
-            .arg(root.unwrap_or_else(|| Path::new("")))
+            .args(kinds)
+            .args(["--mount-proc", "sh", "-c", supervisor, "virtwire-lab"])
+            .args(arguments)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -83,16 +97,28 @@ impl Namespace {
             lifeline,
             init,
             pid_namespace,
+            kinds,
         })
+    }
+
+    /// Process 1, by the PID it has outside.
+    pub(crate) fn init(&self) -> i32 {
+        self.init
+    }
+
+    /// What `nsenter` has to be told before the command that shall run inside.
+    pub(crate) fn entrance(&self) -> Vec<String> {
+        // Without `--root` a mount namespace is entered at its real root, even from a chroot.
+        let target = format!("--target={}", self.init);
+        let words = [target.as_str(), "--mount", "--pid", "--root"];
+        let words = words.iter().chain(self.kinds).chain(&["--"]);
+        words.map(|&word| word.to_owned()).collect()
     }
 
     /// A command that will run inside, as a child of a waiting `nsenter`.
     pub(crate) fn command(&self, root: Option<&Path>, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
-        // Without `--root` a mount namespace is entered at its real root, even from a chroot.
-        command
-            .arg(format!("--target={}", self.init))
-            .args(["--mount", "--pid", "--root", "--"]);
+        command.args(self.entrance());
         if let Some(root) = root {
             command.arg("chroot").arg(root);
         }

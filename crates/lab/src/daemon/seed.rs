@@ -23,6 +23,14 @@ pub(crate) fn cache_home() -> PathBuf {
         .join("virtwire-lab")
 }
 
+/// What an instance can see of the machine, by which its capabilities differ.
+#[derive(Debug, Clone, Copy, Hash)]
+pub(crate) enum Kind {
+    System,
+    Session,
+    Caged,
+}
+
 /// The kept capabilities of one combination of libvirtd, QEMU, kernel and kind of instance.
 #[derive(Debug)]
 pub(crate) struct Seed {
@@ -31,9 +39,9 @@ pub(crate) struct Seed {
 
 impl Seed {
     /// Names the seed for these programs; libvirtd itself checks that what it is given still fits.
-    pub(crate) fn of(programs: &[PathBuf], session: bool) -> Self {
+    pub(crate) fn of(programs: &[PathBuf], kind: Kind) -> Self {
         let mut hasher = DefaultHasher::new();
-        session.hash(&mut hasher);
+        kind.hash(&mut hasher);
         fs::read_to_string("/proc/version")
             .unwrap_or_default()
             .hash(&mut hasher);
