@@ -25,6 +25,7 @@ pub(crate) fn from_domain(domain: ErrorDomain, code: ErrorCode, about: &str) -> 
         ErrorCode::OPERATION_UNSUPPORTED => "Operation not supported",
         ErrorCode::BLOCK_COPY_ACTIVE => "block copy still active",
         ErrorCode::NO_DOMAIN => "Domain not found",
+        ErrorCode::NO_DOMAIN_METADATA => "metadata not found",
         ErrorCode::NO_NETWORK => "Network not found",
         ErrorCode::NO_STORAGE_POOL => "Storage pool not found",
         ErrorCode::NO_STORAGE_VOL => "Storage volume not found",
@@ -34,6 +35,8 @@ pub(crate) fn from_domain(domain: ErrorDomain, code: ErrorCode, about: &str) -> 
         ErrorCode::XML_ERROR => "XML error",
         ErrorCode::CONFIG_UNSUPPORTED => "unsupported configuration",
         ErrorCode::ARGUMENT_UNSUPPORTED => "argument unsupported",
+        ErrorCode::DEVICE_MISSING => "device not found",
+        ErrorCode::CHECKPOINT_INCONSISTENT => "checkpoint inconsistent",
         ErrorCode::OVERFLOW => "numerical overflow",
         _ => "",
     };
@@ -58,4 +61,14 @@ pub(crate) fn invalid(about: impl AsRef<str>) -> RemoteError {
 /// Not in this state.
 pub(crate) fn not_valid_now(about: impl AsRef<str>) -> RemoteError {
     refusal(ErrorCode::OPERATION_INVALID, about)
+}
+
+/// Refuses flags that a function of libvirt does not know.
+pub(crate) fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
+    match flags & !known {
+        0 => Ok(()),
+        unknown => Err(invalid(format!(
+            "unsupported flags (0x{unknown:x}) in function {function}"
+        ))),
+    }
 }

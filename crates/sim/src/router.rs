@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
+use virtwire_protocol::remote::NonnullDomain;
 use virtwire_protocol::session::Request;
 use virtwire_protocol::{Procedure, Program, RemoteError};
 use virtwire_xdr::{Encode, IntoOwned, Writer};
@@ -64,6 +65,43 @@ impl Router {
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         }));
+    }
+
+    /// Has `handler` answer the procedure `P` when it is the call's turn at the domain that `dom`
+    /// finds in the arguments: libvirt's way with whatever changes a domain; see [`Call::turn`].
+    pub(crate) fn on_turn<P: Procedure>(
+        &mut self,
+        dom: for<'a> fn(&'a P::Args<'static>) -> &'a NonnullDomain<'static>,
+        handler: impl Fn(&Call, P::Args<'static>) -> Result<P::Ret<'static>> + Send + Sync + 'static,
+    ) {
+        let handler = Arc::new(handler);
+        self.on_async::<P, _>(move |call, args| {
+            let handler = Arc::clone(&handler);
+            let dom = dom(&args).clone();
+            async move {
+                let _turn = call.turn(&dom).await?;
+                handler(&call, args)
+            }
+        });
+    }
+
+    /// As [`on_turn`](Self::on_turn), for what asks the process that runs the domain: it waits for
+    /// that too.
+    pub(crate) fn on_monitor<P: Procedure>(
+        &mut self,
+        dom: for<'a> fn(&'a P::Args<'static>) -> &'a NonnullDomain<'static>,
+        handler: impl Fn(&Call, P::Args<'static>) -> Result<P::Ret<'static>> + Send + Sync + 'static,
+    ) {
+        let handler = Arc::new(handler);
+        self.on_async::<P, _>(move |call, args| {
+            let handler = Arc::clone(&handler);
+            let dom = dom(&args).clone();
+            async move {
+                let _turn = call.turn(&dom).await?;
+                call.monitor(&dom).await?;
+                handler(&call, args)
+            }
+        });
     }
 
     fn insert<P: Procedure>(&mut self, handler: Handler) {

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::net::{TcpListener, UnixListener};
@@ -14,10 +14,13 @@ use virtwire_protocol::session::KeepaliveConfig;
 use virtwire_protocol::{Procedure, Release, RemoteError};
 
 use crate::call::Call;
+use crate::config::{self, ConfigError};
 use crate::handlers;
+use crate::hypervisor::Hypervisor;
 use crate::refusal::Result;
 use crate::router::Router;
 use crate::server::{Shared, serve};
+use crate::simulated::SimulatedDomain;
 
 /// How much an in-process connection holds in each direction before a writer waits: what a Unix
 /// socket holds on Linux.
@@ -39,6 +42,7 @@ pub(crate) struct Settings {
 pub struct Builder {
     settings: Settings,
     router: Router,
+    hypervisor: Hypervisor,
 }
 
 /// A simulated daemon. Clones are the same daemon; it ends, with its connections, when the last of
@@ -76,6 +80,17 @@ impl Builder {
         self
     }
 
+    /// How many bytes of what is written into volumes are kept, all volumes together; a GiB by
+    /// default. Beyond it there is no space left on the simulated host.
+    pub fn storage_limit(mut self, bytes: u64) -> Self {
+        self.hypervisor.pools.files.limit = bytes;
+        self
+    }
+
+    pub(crate) fn hypervisor_mut(&mut self) -> &mut Hypervisor {
+        &mut self.hypervisor
+    }
+
     /// Has `handler` answer the procedure `P`, in the place of whatever the simulator would do.
     pub fn on<P: Procedure>(
         mut self,
@@ -98,12 +113,64 @@ impl Builder {
         self
     }
 
+    /// Adds a domain from its XML. It runs; to have it otherwise, say so as for libvirt's test
+    /// driver, in its namespace: `<test:runstate>5</test:runstate>` for one that is shut off (the
+    /// numbers are those of [`DomainState`](virtwire_protocol::constants::DomainState)),
+    /// `<test:transient/>`, `<test:hasmanagedsave/>`.
+    ///
+    /// # Errors
+    ///
+    /// When the XML is not that of a domain, or libvirt would refuse it.
+    pub fn domain(mut self, xml: &str) -> Result<Self, ConfigError> {
+        config::load_domain(&mut self.hypervisor, xml)?;
+        Ok(self)
+    }
+
+    /// Adds what a configuration says: a `<node>` with domains, networks, pools and a host, in the
+    /// format that libvirt's own test driver reads. Files that it names are found from the current
+    /// directory.
+    ///
+    /// # Errors
+    ///
+    /// When it is malformed, a file cannot be read or libvirt would refuse an object.
+    pub fn config_xml(mut self, xml: &str) -> Result<Self, ConfigError> {
+        config::load(&mut self.hypervisor, xml, Path::new(""))?;
+        Ok(self)
+    }
+
+    /// As [`config_xml`](Self::config_xml), from a file; those that it names are found from there.
+    ///
+    /// # Errors
+    ///
+    /// As there, and when the file cannot be read.
+    pub fn config_file(mut self, path: impl AsRef<Path>) -> Result<Self, ConfigError> {
+        let path = path.as_ref();
+        let directory = path.parent().unwrap_or_else(|| Path::new(""));
+        config::load(&mut self.hypervisor, &config::read(path)?, directory)?;
+        Ok(self)
+    }
+
+    /// Adds so many domains, called `guest-0001` and so on, in every state that there is.
+    ///
+    /// # Errors
+    ///
+    /// When there are more than libvirt can list, 16,384, or one of that name is there already.
+    pub fn fleet(mut self, domains: usize) -> Result<Self, ConfigError> {
+        config::fleet(&mut self.hypervisor, domains)?;
+        Ok(self)
+    }
+
     /// The daemon.
     #[must_use]
     pub fn start(self) -> Simulator {
         let (epoch, epochs) = watch::channel(0);
         Simulator {
-            shared: Arc::new(Shared::new(self.settings, self.router, epochs)),
+            shared: Arc::new(Shared::new(
+                self.settings,
+                self.router,
+                self.hypervisor,
+                epochs,
+            )),
             epoch: Arc::new(epoch),
         }
     }
@@ -121,7 +188,12 @@ impl Simulator {
                 hostname: String::from("simulator"),
             },
             router: handlers::routes(),
+            hypervisor: Hypervisor::default(),
         }
+    }
+
+    pub(crate) fn hypervisor(&self) -> MutexGuard<'_, Hypervisor> {
+        self.shared.hypervisor()
     }
 
     /// A connection within this process, served by a task of its own.
@@ -240,6 +312,13 @@ impl Simulator {
     /// up.
     pub fn fail_next<P: Procedure>(&self, error: RemoteError) {
         self.shared.plan((P::PROGRAM, P::NUMBER), error);
+    }
+
+    /// The domain of this name, to have things happen to it.
+    #[must_use]
+    pub fn domain(&self, name: &str) -> Option<SimulatedDomain> {
+        let uuid = self.shared.hypervisor().named(name)?.uuid;
+        Some(SimulatedDomain::new(Arc::clone(&self.shared), uuid))
     }
 
     /// How many connections there are.

@@ -37,7 +37,7 @@ pub(super) fn routes(router: &mut Router) {
     router.on::<remote::ConnectGetType>(|call, ()| {
         let type_ = Str::from(match opened(call).driver {
             Driver::Qemu => "QEMU",
-            Driver::Test => "Test",
+            Driver::Test => "TEST",
         });
         Ok(remote::ConnectGetTypeRet { type_ })
     });

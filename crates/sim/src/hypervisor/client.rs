@@ -4,7 +4,6 @@ use tokio::sync::mpsc;
 use tracing::debug;
 use virtwire_protocol::session::KeepaliveConfig;
 
-use super::Uuid;
 use super::event::{Packet, Registration};
 
 /// How many events wait for a client that does not read. libvirt has no limit; here the client is
@@ -63,16 +62,5 @@ impl Client {
             debug!("a client does not read its events, or has gone: cutting it off");
             self.notices = None;
         }
-    }
-
-    /// The registrations for an event of a domain.
-    pub(crate) fn registrations_for(
-        &self,
-        event: i32,
-        domain: Uuid,
-    ) -> impl Iterator<Item = &Registration> {
-        self.registrations
-            .iter()
-            .filter(move |one| one.event == event && one.domain.is_none_or(|uuid| uuid == domain))
     }
 }

@@ -1,17 +1,35 @@
 //! What the simulated daemon knows: its clients, and the machines it pretends to run.
 
+pub(crate) mod backup;
+pub(crate) mod block_job;
+pub(crate) mod checkpoint;
 pub(crate) mod client;
 pub(crate) mod disk;
 pub(crate) mod domain;
 pub(crate) mod event;
+pub(crate) mod host;
+pub(crate) mod image;
+pub(crate) mod lock;
+pub(crate) mod model;
+pub(crate) mod moment;
+pub(crate) mod monitor;
+pub(crate) mod network;
+pub(crate) mod snapshot;
+pub(crate) mod storage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use virtwire_protocol::constants::ErrorCode;
 use virtwire_protocol::remote::NonnullDomain;
 
 pub(crate) use self::client::{Client, ClientId};
 pub(crate) use self::domain::Domain;
+use self::event::EventClass;
+use self::host::Host;
+use self::image::Images;
+use self::model::Model;
+use self::network::Networks;
+use self::storage::Storage;
 use crate::refusal::{Result, refusal};
 
 /// A domain's UUID, as on the wire.
@@ -24,23 +42,40 @@ pub(crate) struct Hypervisor {
     pub(crate) clients: BTreeMap<ClientId, Client>,
     /// The domains.
     pub(crate) domains: BTreeMap<Uuid, Domain>,
+    /// Their names; `domain::life` keeps the two together.
+    names: HashMap<String, Uuid>,
+    /// The storage pools; [`storage`](Self::storage) to change them.
+    pub(crate) pools: Storage,
+    /// The virtual networks.
+    pub(crate) networks: Networks,
+    /// How disks behave, and what images there are.
+    pub(crate) model: Model,
+    /// The host, if somebody has described it.
+    pub(crate) host: Option<Host>,
     next_client: u64,
-    next_callback: i32,
+    next_callbacks: BTreeMap<EventClass, i32>,
     next_domain: i32,
+    pub(crate) next_interface: u32,
 }
 
 impl Hypervisor {
     /// A number for a domain that starts.
     pub(crate) fn next_domain_id(&mut self) -> i32 {
-        self.next_domain += 1;
+        self.next_domain = self.next_domain.wrapping_add(1) & i32::MAX;
         self.next_domain
     }
 
-    /// A number for an event registration. The first is 0, as it is in a fresh libvirtd.
-    pub(crate) fn next_callback_id(&mut self) -> i32 {
-        let id = self.next_callback;
-        self.next_callback += 1;
+    /// A number for an event registration. The first of a class is 0, as it is in a fresh libvirtd.
+    pub(crate) fn next_callback_id(&mut self, class: EventClass) -> i32 {
+        let next = self.next_callbacks.entry(class).or_default();
+        let id = *next;
+        *next = next.wrapping_add(1) & i32::MAX;
         id
+    }
+
+    /// The storage pools to be changed, and the images that domains know of their volumes.
+    pub(crate) fn storage(&mut self) -> (&mut Storage, &mut Images) {
+        (&mut self.pools, &mut self.model.images)
     }
 
     /// A number for a client.
@@ -53,6 +88,20 @@ impl Hypervisor {
     pub(crate) fn domain(&self, wanted: &NonnullDomain<'_>) -> Result<&Domain> {
         let found = self.domains.get(&wanted.uuid);
         found.ok_or_else(|| no_such_domain(wanted))
+    }
+
+    /// A domain as it is named on the wire.
+    pub(crate) fn reference(&self, uuid: Uuid) -> Result<NonnullDomain<'static>> {
+        let found = self.domains.get(&uuid).map(Domain::reference);
+        found.ok_or_else(|| {
+            let about = format!("no domain with matching uuid '{}'", uuid_text(&uuid));
+            refusal(ErrorCode::NO_DOMAIN, about)
+        })
+    }
+
+    /// The domain of a name.
+    pub(crate) fn named(&self, name: &str) -> Option<&Domain> {
+        self.domains.get(self.names.get(name)?)
     }
 
     /// The domain that a client speaks of, to be changed.

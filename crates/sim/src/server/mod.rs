@@ -1,6 +1,8 @@
 //! Connections to the simulated daemon.
 
 mod peer;
+mod streams;
+mod unwritten;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -9,11 +11,11 @@ use tokio::sync::{mpsc, watch};
 use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
 use virtwire_protocol::schema::{ProcedureKind, ProcedureSchema};
 use virtwire_protocol::session::{KeepaliveConfig, Request, ServerConfig};
-use virtwire_protocol::{Program, RemoteError, admin, lxc, qemu, remote};
+use virtwire_protocol::{Program, RemoteError, lxc, qemu, remote};
 
 use crate::access;
 use crate::call::Call;
-use crate::hypervisor::client::{Client, MAX_WAITING_EVENTS, Notice};
+use crate::hypervisor::client::{Client, Driver, MAX_WAITING_EVENTS, Notice};
 use crate::hypervisor::{ClientId, Hypervisor};
 use crate::refusal::from_domain;
 use crate::router::{Answer, Router};
@@ -34,9 +36,14 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(settings: Settings, router: Router, epoch: watch::Receiver<u64>) -> Self {
+    pub(crate) fn new(
+        settings: Settings,
+        router: Router,
+        hypervisor: Hypervisor,
+        epoch: watch::Receiver<u64>,
+    ) -> Self {
         Self {
-            hypervisor: Mutex::default(),
+            hypervisor: Mutex::new(hypervisor),
             router,
             settings,
             planned: Mutex::default(),
@@ -100,16 +107,18 @@ impl Shared {
     }
 
     fn leave(&self, client: ClientId) {
-        self.hypervisor().clients.remove(&client);
+        self.hypervisor().leave(client);
     }
 
     /// Starts to answer a call.
     fn answer(&self, call: Call, request: Request) -> Answer {
         match self.admit(&call, &request) {
-            Ok(schema) => self
-                .router
-                .answer(call, request)
-                .unwrap_or_else(|| refuse(unsupported(schema))),
+            Ok(schema) => {
+                let driver = call.driver();
+                let answer = self.router.answer(call, request);
+                let answer = answer.unwrap_or_else(|| refuse(unsupported(schema)));
+                Box::pin(async move { answer.await.map_err(|error| spoken_by(driver, error)) })
+            }
             Err(error) => refuse(error),
         }
     }
@@ -121,7 +130,7 @@ impl Shared {
         request: &Request,
     ) -> Result<&'static ProcedureSchema, RemoteError> {
         let (program, number) = (request.route.program, request.route.procedure);
-        if ![remote::PROGRAM, qemu::PROGRAM, lxc::PROGRAM, admin::PROGRAM].contains(&program) {
+        if ![remote::PROGRAM, qemu::PROGRAM, lxc::PROGRAM].contains(&program) {
             let Program { number, version } = program;
             return Err(rpc(&format!(
                 "Cannot find program {number} version {version}"
@@ -146,10 +155,7 @@ impl Shared {
             ));
         }
         if read_only && !access::for_readers(schema) {
-            let function = access::function_name(schema);
-            let what = format!("read only access prevents {function}");
-            let domain = access::error_domain(schema);
-            return Err(from_domain(domain, ErrorCode::OPERATION_DENIED, &what));
+            return Err(access::denied(schema));
         }
         Ok(schema)
     }
@@ -158,6 +164,14 @@ impl Shared {
     pub(crate) fn keepalive(&self) -> Option<KeepaliveConfig> {
         self.settings.keepalive
     }
+}
+
+/// Handlers speak as the QEMU driver does.
+fn spoken_by(driver: Driver, mut error: RemoteError) -> RemoteError {
+    if driver == Driver::Test && error.domain == ErrorDomain::QEMU {
+        error.domain = ErrorDomain::TEST;
+    }
+    error
 }
 
 fn unsupported(schema: &ProcedureSchema) -> RemoteError {

@@ -1,6 +1,5 @@
 //! One connection: bytes in, calls to their handlers, answers and events out.
 
-use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -9,26 +8,26 @@ use std::sync::{Arc, PoisonError};
 use bytes::{Buf, Bytes};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 use virtwire_protocol::RemoteError;
 use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
-use virtwire_protocol::frame::FrameDecoder;
-use virtwire_protocol::session::{
-    Request, Route, ServerOutput, ServerSession, StreamBody, StreamPacket,
-};
+use virtwire_protocol::frame::{FrameDecoder, PREFIX_LEN};
+use virtwire_protocol::session::{Request, Route, ServerOutput, ServerSession, StreamPacket};
 
 use super::Shared;
+use super::streams::Streams;
+use super::unwritten::{Packet, Unwritten};
 use crate::call::{Call, StreamSlot};
 use crate::hypervisor::ClientId;
 use crate::hypervisor::client::Notice;
 use crate::refusal::Result;
-use crate::stream::{Sending, Sent, Stream};
+use crate::stream::{Said, Saying, StreamId};
 
-/// How much may wait to be written before nothing more is read or taken from streams: a client that
-/// does not read its answers gets no further ones.
-const WRITE_AHEAD: usize = 1 << 20;
+/// How many bytes of events may wait to be written. libvirt has no limit; here a client that does
+/// not read is cut off beyond it, so that they do not fill the memory.
+const MAX_EVENT_BYTES: usize = 8 << 20;
 
 /// Serves a connection until it ends, the daemon restarts or the simulator is gone. The connection
 /// is there from now on, even if it is not served yet.
@@ -58,15 +57,8 @@ where
 enum Done {
     /// A call was answered.
     Call(Route, Result<Bytes>, StreamSlot),
-    /// The work on a stream has ended.
-    Stream(Route),
-}
-
-/// A stream that is open.
-struct OpenStream {
-    to_stream: mpsc::Sender<StreamBody>,
-    /// What came for it and is not taken yet; each counts as a request in progress.
-    waiting: VecDeque<StreamBody>,
+    /// The work on a stream has ended; the stream itself has said what there is to say.
+    Stream,
 }
 
 struct Peer {
@@ -75,26 +67,23 @@ struct Peer {
     session: ServerSession,
     decoder: FrameDecoder,
     work: FuturesUnordered<Pin<Box<dyn Future<Output = Done> + Send>>>,
-    streams: HashMap<Route, OpenStream>,
-    room: Arc<Notify>,
-    sending: mpsc::Sender<Sent>,
-    sent: mpsc::Receiver<Sent>,
+    streams: Streams,
+    /// The piece of the session's bytes that is being written.
+    writing: Bytes,
+    unwritten: Unwritten,
 }
 
 impl Peer {
     fn new(shared: Arc<Shared>, id: ClientId) -> Self {
-        // One unsent packet at a time, which is libvirt's flow control towards the client.
-        let (sending, sent) = mpsc::channel(1);
         Self {
             session: ServerSession::new(shared.server_config(), now()),
             shared,
             id,
             decoder: FrameDecoder::new(),
             work: FuturesUnordered::new(),
-            streams: HashMap::new(),
-            room: Arc::new(Notify::new()),
-            sending,
-            sent,
+            streams: Streams::new(),
+            writing: Bytes::new(),
+            unwritten: Unwritten::default(),
         }
     }
 
@@ -103,42 +92,38 @@ impl Peer {
         IO: AsyncRead + AsyncWrite + Send,
     {
         let (mut reader, mut writer) = tokio::io::split(io);
-        let mut writing = Bytes::new();
         loop {
             self.advance()?;
-            if writing.is_empty() {
-                writing = self.session.poll_transmit().unwrap_or_default();
+            if self.writing.is_empty() {
+                self.writing = self.session.poll_transmit().unwrap_or_default();
             }
-            let behind = writing.len() + self.session.pending_bytes() > WRITE_AHEAD;
             let timeout = self.session.poll_timeout();
+            let may_read = self.may_read();
             tokio::select! {
-                read = reader.read_buf(self.decoder.buffer_mut()),
-                    if self.session.wants_read() && !behind =>
-                {
+                read = reader.read_buf(self.decoder.buffer_mut()), if may_read => {
                     if read? == 0 {
                         return Ok(());
                     }
                 }
-                written = writer.write(&writing), if !writing.is_empty() => {
+                written = writer.write(&self.writing), if !self.writing.is_empty() => {
                     match written? {
                         0 => return Err(io::ErrorKind::WriteZero.into()),
-                        length => writing.advance(length),
+                        length => self.written(length),
                     }
                 }
                 notice = notices.recv() => match notice {
-                    Some(notice) => self.notice(notice),
+                    Some(notice) => self.notice(notice)?,
                     // This client is too far behind.
                     None => return Ok(()),
                 },
                 Some(done) = self.work.next(), if !self.work.is_empty() => {
                     // What a handler caused before it answered is told before its answer.
                     while let Ok(notice) = notices.try_recv() {
-                        self.notice(notice);
+                        self.notice(notice)?;
                     }
                     self.done(done);
                 }
-                Some((route, sending)) = self.sent.recv(), if !behind => self.send(route, sending),
-                () = self.room.notified() => {}
+                Some(said) = self.streams.listen() => self.said(said)?,
                 () = sleep_until(timeout.map_or_else(far_away, Instant::from_std)),
                     if timeout.is_some() => self.session.handle_timeout(now()),
             }
@@ -148,11 +133,10 @@ impl Peer {
     /// Deals with what was read, as far as the limits allow.
     fn advance(&mut self) -> io::Result<()> {
         loop {
-            self.deliver();
             if let Some(cause) = self.session.close_cause() {
                 return Err(io::Error::other(cause.to_string()));
             }
-            if !self.session.wants_read() {
+            if !self.may_read() {
                 return Ok(());
             }
             let Some(frame) = self.decoder.next_frame().map_err(io::Error::other)? else {
@@ -164,11 +148,25 @@ impl Peer {
             while let Some(output) = self.session.poll_output() {
                 match output {
                     ServerOutput::Request(request) => self.request(request),
-                    ServerOutput::Stream(packet) => self.stream_packet(packet)?,
+                    ServerOutput::Stream(packet) => self.stream_packet(packet),
                     _ => {}
                 }
             }
         }
+    }
+
+    /// Packets for streams that are not there, or not yet, are dropped.
+    fn stream_packet(&mut self, packet: StreamPacket) {
+        let StreamPacket { route, body, .. } = packet;
+        if !self.streams.give(route, body) {
+            self.session.stream_consumed(1);
+        }
+    }
+
+    /// A request counts until its answer is written.
+    fn may_read(&self) -> bool {
+        let requests = self.session.requests_in_progress() + self.unwritten.replies();
+        self.session.wants_read() && requests < self.shared.settings.max_client_requests
     }
 
     fn request(&mut self, request: Request) {
@@ -177,6 +175,7 @@ impl Peer {
         let call = Call {
             shared: Arc::clone(&self.shared),
             client: self.id,
+            procedure: (route.program, route.procedure),
             stream: Arc::clone(&slot),
         };
         let answer = self.shared.answer(call, request);
@@ -185,59 +184,44 @@ impl Peer {
         ));
     }
 
-    /// Packets for streams that are not there are dropped silently, and holes are for those only
-    /// that asked for them.
-    fn stream_packet(&mut self, packet: StreamPacket) -> io::Result<()> {
-        let StreamPacket { route, body, .. } = packet;
-        match self.streams.get_mut(&route) {
-            Some(stream) => stream.waiting.push_back(body),
-            None => self.session.stream_consumed(1),
+    fn notice(&mut self, notice: Notice) -> io::Result<()> {
+        match notice {
+            Notice::Event(packet) => {
+                let length = packet.payload.len() + PREFIX_LEN;
+                // An event that was encoded fits a packet, or is dropped as libvirt drops it.
+                if self.session.send(&packet.header, packet.payload).is_ok() {
+                    self.queued(Packet::Event(length));
+                }
+            }
+            Notice::StartKeepalive(config) => self.session.set_keepalive(Some(config), now()),
+        }
+        if self.unwritten.event_bytes() > MAX_EVENT_BYTES {
+            return Err(io::Error::other("the client does not read its events"));
         }
         Ok(())
     }
 
-    /// Hands packets to the streams that have room for them.
-    fn deliver(&mut self) {
-        for stream in self.streams.values_mut() {
-            while !stream.waiting.is_empty() {
-                let Ok(place) = stream.to_stream.try_reserve() else {
-                    break;
-                };
-                if let Some(body) = stream.waiting.pop_front() {
-                    place.send(body);
-                    self.session.stream_consumed(1);
-                }
-            }
-        }
-    }
-
-    fn notice(&mut self, notice: Notice) {
-        match notice {
-            // An event that was encoded fits a packet, or is dropped as libvirt drops it.
-            Notice::Event(packet) => drop(self.session.send(&packet.header, packet.payload)),
-            Notice::StartKeepalive(config) => self.session.set_keepalive(Some(config), now()),
-        }
-    }
-
     fn done(&mut self, done: Done) {
         match done {
-            Done::Call(route, Ok(payload), slot) => {
-                self.open_stream(route, &slot);
-                let reply = self.session.reply_with(route, |w| {
-                    w.raw(&payload);
-                    Ok(())
-                });
-                if let Err(error) = reply {
-                    let error =
-                        RemoteError::new(ErrorCode::RPC, ErrorDomain::RPC, error.to_string());
-                    self.refuse(route, &error);
-                }
-            }
+            Done::Call(route, Ok(payload), slot) => match self.open_stream(route, &slot) {
+                Ok(()) => self.reply(route, &payload),
+                Err(error) => self.refuse(route, &error),
+            },
             Done::Call(route, Err(error), _) => self.refuse(route, &error),
-            Done::Stream(route) => {
-                if let Some(stream) = self.streams.remove(&route) {
-                    self.session.stream_consumed(stream.waiting.len());
-                }
+            Done::Stream => {}
+        }
+    }
+
+    fn reply(&mut self, route: Route, payload: &Bytes) {
+        let reply = self.session.reply_with(route, |w| {
+            w.raw(payload);
+            Ok(())
+        });
+        match reply {
+            Ok(()) => self.queued(Packet::Reply),
+            Err(error) => {
+                let error = RemoteError::new(ErrorCode::RPC, ErrorDomain::RPC, error.to_string());
+                self.refuse(route, &error);
             }
         }
     }
@@ -248,33 +232,82 @@ impl Peer {
             let short = RemoteError::new(error.code, error.domain, "");
             let _ = self.session.reply_error(route, &short);
         }
+        self.queued(Packet::Reply);
     }
 
-    fn open_stream(&mut self, route: Route, slot: &StreamSlot) {
+    fn open_stream(&mut self, route: Route, slot: &StreamSlot) -> Result<()> {
         let work = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(work) = work else { return };
-        let (to_stream, received) = mpsc::channel(1);
-        let work = work(Stream {
-            route,
-            received,
-            room: Arc::clone(&self.room),
-            sending: self.sending.clone(),
-        });
-        let waiting = VecDeque::new();
-        self.streams
-            .insert(route, OpenStream { to_stream, waiting });
+        let Some(work) = work else { return Ok(()) };
+        if self.streams.is_full() {
+            let what = "too many streams";
+            return Err(RemoteError::new(ErrorCode::RPC, ErrorDomain::STREAMS, what));
+        }
+        let work = self.streams.open(route, work);
         self.work.push(Box::pin(async move {
             work.await;
-            Done::Stream(route)
+            Done::Stream
         }));
+        Ok(())
     }
 
-    fn send(&mut self, route: Route, sending: Sending) {
-        match sending {
-            Sending::Data(data) => drop(self.session.stream_data(route, data)),
-            Sending::Hole(length) => self.session.stream_hole(route, length),
-            Sending::Confirm => self.session.stream_confirm(route),
-            Sending::Error(error) => drop(self.session.stream_error(route, &error)),
+    /// Does what a stream says. One that has ended has no more to say.
+    fn said(&mut self, (id, saying): Said) -> io::Result<()> {
+        let Some(route) = self.streams.route(id) else {
+            return Ok(());
+        };
+        match saying {
+            Saying::Consumed => {
+                if self.streams.consumed(id) {
+                    self.session.stream_consumed(1);
+                }
+            }
+            Saying::Data(data) => {
+                // What libvirt sends on a stream is far from the limit of a packet.
+                let _ = self.session.stream_data(route, data);
+                self.queued(Packet::Stream(id));
+            }
+            Saying::Hole(length) => {
+                self.session.stream_hole(route, length);
+                self.queued(Packet::Stream(id));
+            }
+            Saying::Confirm => {
+                self.session.stream_confirm(route);
+                self.close_stream(id);
+            }
+            Saying::Error(error) => {
+                let _ = self.session.stream_error(route, &error);
+                self.close_stream(id);
+            }
+            Saying::HoleError(error) => {
+                if self.streams.consumed(id) {
+                    self.refuse(route, &error);
+                }
+                self.close_stream(id);
+            }
+            Saying::UnexpectedHole => return Err(io::Error::other("unexpected stream hole")),
+            Saying::Dropped => self.close_stream(id),
+        }
+        Ok(())
+    }
+
+    fn close_stream(&mut self, id: StreamId) {
+        let in_hand = self.streams.close(id);
+        self.session.stream_consumed(in_hand);
+    }
+
+    /// Notes that a packet was just put into the queue.
+    fn queued(&mut self, packet: Packet) {
+        let queued = self.writing.len() + self.session.pending_bytes();
+        self.unwritten.push(queued, packet);
+    }
+
+    fn written(&mut self, length: usize) {
+        self.writing.advance(length);
+        self.unwritten.advance(length);
+        while let Some(packet) = self.unwritten.next() {
+            if let Packet::Stream(id) = packet {
+                self.streams.written(id);
+            }
         }
     }
 }

@@ -24,6 +24,10 @@ pub(crate) enum Node {
 }
 
 /// Making and editing.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what becomes text is mostly a number or a name that is there for nothing else"
+)]
 impl Element {
     /// An empty element.
     pub(crate) fn new(name: &str) -> Self {

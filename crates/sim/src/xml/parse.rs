@@ -58,16 +58,13 @@ impl Element {
                     None
                 }
             };
-            match (closed, open.last_mut()) {
-                (Some(mut element), parent) => {
-                    element.drop_white_space();
-                    match parent {
-                        Some(parent) => parent.push(element),
-                        None if root.is_none() => root = Some(element),
-                        None => return Err(fail("there is more than one element")),
-                    }
+            if let Some(mut element) = closed {
+                element.drop_white_space();
+                match open.last_mut() {
+                    Some(parent) => parent.push(element),
+                    None if root.is_none() => root = Some(element),
+                    None => return Err(fail("there is more than one element")),
                 }
-                (None, _) => {}
             }
         }
     }

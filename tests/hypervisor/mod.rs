@@ -1,0 +1,7 @@
+//! Tests that run on real daemons and on the simulated one: each of the two binaries has this module,
+//! and a `Stage` and a `Guest` of its own for it.
+
+mod block_pull;
+mod connection;
+mod domain;
+mod stream;
