@@ -71,7 +71,7 @@ async fn connecting_over_a_socket_dropped_at_any_poll_closes_the_socket() {
     virtwire_tests::deadline(async {
         let directory = tempfile::tempdir().unwrap();
         let address = Address::Unix(directory.path().join("socket"));
-        let listener = Listener::bind(&address).await.unwrap();
+        let listener = Listener::bind(&address).unwrap();
         for polls in 1.. {
             let uri = listener.address().uri("test", "/default");
             let connect = Box::pin(polled(polls, builder().uri(uri).connect()));

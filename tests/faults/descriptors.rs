@@ -63,7 +63,7 @@ fn count() {
         let unix = Address::Unix(directory.path().join("socket"));
         let tcp = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
         for address in [unix, tcp] {
-            let listener = Listener::bind(&address).await.unwrap();
+            let listener = Listener::bind(&address).unwrap();
             // The first connection has the runtime open what it keeps.
             connect(&listener, Misdeed::Nothing).await;
             let before = open_descriptors();

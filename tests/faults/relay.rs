@@ -98,7 +98,7 @@ async fn virsh_is_the_client_of_a_script() {
     deadline(async {
         let directory = tempfile::tempdir().unwrap();
         let address = Address::Unix(directory.path().join("socket"));
-        let listener = Listener::bind(&address).await.unwrap();
+        let listener = Listener::bind(&address).unwrap();
         let script = async {
             let mut peer = Peer::accept(&listener).await?;
             peer.shake_hands().await?;
@@ -122,7 +122,7 @@ async fn virsh_that_is_answered_garbage_fails() {
     deadline(async {
         let directory = tempfile::tempdir().unwrap();
         let address = Address::Unix(directory.path().join("socket"));
-        let listener = Listener::bind(&address).await.unwrap();
+        let listener = Listener::bind(&address).unwrap();
         let script = async {
             let mut peer = Peer::accept(&listener).await?;
             peer.shake_hands().await?;

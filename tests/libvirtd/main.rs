@@ -2,6 +2,8 @@
 
 #![cfg(test)]
 
-mod block_pull;
-mod connection;
-mod domain;
+mod daemon;
+#[path = "../hypervisor/mod.rs"]
+mod hypervisor;
+
+use virtwire_tests::stage::real::{Guest, Stage};

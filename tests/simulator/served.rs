@@ -6,6 +6,7 @@ use std::process::Output;
 use tempfile::TempDir;
 use tokio::process::Command;
 use virtwire_sim::Simulator;
+use virtwire_sim::socket::{Address, Listener};
 
 /// A simulated daemon on a socket.
 pub(crate) struct Served {
@@ -20,7 +21,8 @@ impl Served {
             simulator,
             directory,
         };
-        served.simulator.listen_unix(served.socket()).unwrap();
+        let listener = Listener::bind(&Address::Unix(served.socket())).unwrap();
+        served.simulator.listen(listener);
         served
     }
 

@@ -11,9 +11,11 @@ pub mod fleet;
 pub mod peer;
 pub mod poll;
 pub mod question;
+pub mod raw;
 pub mod server;
 pub mod stage;
 pub mod task;
+pub mod volume;
 
 use std::future::Future;
 use std::time::Duration;

@@ -10,6 +10,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+/// Names a directory that recordings are kept in, for `cargo xtask fuzz --record`.
+const KEEP: &str = "VIRTWIRE_RECORDINGS";
+
 /// One connection, from its first byte to its last.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Recording {
@@ -50,7 +53,22 @@ impl Relay {
         assert!(self.accepting.await.unwrap_err().is_cancelled());
         let connections = std::mem::take(&mut *self.connections.lock().unwrap());
         let recordings = connections.join_all().await;
-        recordings.into_iter().map(Result::unwrap).collect()
+        let recordings: Vec<_> = recordings.into_iter().map(Result::unwrap).collect();
+        if let Some(kept) = std::env::var_os(KEEP) {
+            let name = self.directory.path().file_name().unwrap();
+            keep(&Path::new(&kept).join(name), &recordings);
+        }
+        recordings
+    }
+}
+
+/// Writes each connection as two files whose names start with its number.
+fn keep(directory: &Path, recordings: &[Recording]) {
+    std::fs::create_dir_all(directory).unwrap();
+    for (number, recording) in recordings.iter().enumerate() {
+        let file = |side| directory.join(format!("{number:03}.{side}"));
+        std::fs::write(file("to-daemon"), &recording.to_daemon).unwrap();
+        std::fs::write(file("to-client"), &recording.to_client).unwrap();
     }
 }
 

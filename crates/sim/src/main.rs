@@ -1,16 +1,15 @@
 //! `virtwire-sim`: the simulated daemon on sockets of its own.
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use virtwire_sim::socket::Address;
+use virtwire_sim::socket::{Address, Listener};
 use virtwire_sim::{ConfigError, Simulator};
 
 /// A simulated libvirt daemon, for clients that have no hypervisor.
@@ -83,12 +82,14 @@ async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::Signal)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::Signal)?;
     let simulator = simulator(&arguments)?;
-    let mut sockets = Sockets::default();
     for address in &arguments.listen {
-        sockets.listen(&simulator, address).await?;
+        simulator.listen(claim(address)?);
     }
     for address in &arguments.read_only_listen {
-        sockets.listen_read_only(&simulator, address)?;
+        if !matches!(address, Address::Unix(_)) {
+            return Err(Failure::ReadOnly(address.clone()));
+        }
+        simulator.listen_read_only(claim(address)?);
     }
     tokio::select! {
         _ = interrupt.recv() => {}
@@ -111,75 +112,25 @@ fn simulator(arguments: &Arguments) -> Result<Simulator, Failure> {
     Ok(builder.fleet(arguments.fleet)?.start())
 }
 
-/// The sockets of the daemon; their files go with it.
-#[derive(Debug, Default)]
-struct Sockets(Vec<PathBuf>);
-
-impl Sockets {
-    async fn listen(&mut self, simulator: &Simulator, address: &Address) -> Result<(), Failure> {
-        match address {
-            Address::Unix(path) => {
-                let made = claim(path, || simulator.listen_unix(path));
-                self.made(path, made, address)
+/// Listens at an address, in the place of a socket that nobody listens at any more.
+fn claim(address: &Address) -> Result<Listener, Failure> {
+    let failed = |error| Failure::Listen(address.clone(), error);
+    if let Address::Unix(path) = address {
+        if let Ok(there) = std::fs::symlink_metadata(path) {
+            if !there.file_type().is_socket() {
+                return Err(Failure::NoSocket(path.to_owned()));
             }
-            Address::Tcp(wanted) => {
-                let made: io::Result<SocketAddr> = simulator.listen_tcp(*wanted).await;
-                let made = made.map_err(|error| Failure::Listen(address.clone(), error))?;
-                say(&Address::Tcp(made))
+            let dead = UnixStream::connect(path)
+                .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+            if !dead {
+                return Err(Failure::InUse(path.to_owned()));
             }
-            _ => Ok(()),
+            std::fs::remove_file(path).map_err(failed)?;
         }
     }
-
-    fn listen_read_only(
-        &mut self,
-        simulator: &Simulator,
-        address: &Address,
-    ) -> Result<(), Failure> {
-        let Address::Unix(path) = address else {
-            return Err(Failure::ReadOnly(address.clone()));
-        };
-        let made = claim(path, || simulator.listen_unix_read_only(path));
-        self.made(path, made, address)
-    }
-
-    fn made(
-        &mut self,
-        path: &Path,
-        made: Result<io::Result<()>, Failure>,
-        address: &Address,
-    ) -> Result<(), Failure> {
-        made?.map_err(|error| Failure::Listen(address.clone(), error))?;
-        self.0.push(path.to_owned());
-        say(address)
-    }
-}
-
-impl Drop for Sockets {
-    fn drop(&mut self) {
-        for path in &self.0 {
-            // Gone already is as well.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-/// Listens at a path, in the place of a socket that nobody listens at any more.
-fn claim(path: &Path, listen: impl FnOnce() -> io::Result<()>) -> Result<io::Result<()>, Failure> {
-    if let Ok(there) = std::fs::symlink_metadata(path) {
-        if !there.file_type().is_socket() {
-            return Err(Failure::NoSocket(path.to_owned()));
-        }
-        let dead = UnixStream::connect(path)
-            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-        if !dead {
-            return Err(Failure::InUse(path.to_owned()));
-        }
-        if let Err(error) = std::fs::remove_file(path) {
-            return Ok(Err(error));
-        }
-    }
-    Ok(listen())
+    let listener = Listener::bind(address).map_err(failed)?;
+    say(listener.address())?;
+    Ok(listener)
 }
 
 /// Says where the daemon listens, and how libvirt's clients are told so.

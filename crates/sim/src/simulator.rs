@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, MutexGuard};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
-use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
+use tracing::warn;
 use virtwire_protocol::session::KeepaliveConfig;
 use virtwire_protocol::{Procedure, Release, RemoteError};
 
@@ -21,10 +20,14 @@ use crate::refusal::Result;
 use crate::router::Router;
 use crate::server::{Shared, serve};
 use crate::simulated::SimulatedDomain;
+use crate::socket::Listener;
 
 /// How much an in-process connection holds in each direction before a writer waits: what a Unix
 /// socket holds on Linux.
 const DUPLEX_CAPACITY: usize = 208 << 10;
+
+/// How long nobody is accepted after the kernel had no client to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What can be set about a simulator.
 #[derive(Debug, Clone)]
@@ -182,7 +185,7 @@ impl Simulator {
         Builder {
             settings: Settings {
                 max_client_requests: 5,
-                keepalive: Some(KeepaliveConfig::new(std::time::Duration::from_secs(5), 5)),
+                keepalive: Some(KeepaliveConfig::new(Duration::from_secs(5), 5)),
                 library_version: number(Release::new(11, 3, 0)),
                 hypervisor_version: number(Release::new(10, 0, 2)),
                 hostname: String::from("simulator"),
@@ -234,70 +237,60 @@ impl Simulator {
         serve(Arc::clone(&self.shared), io, false)
     }
 
-    /// Listens on a Unix socket that is made at `path`, until the simulator is gone.
+    /// Serves whoever connects to a socket, until the simulator is gone.
     ///
-    /// # Errors
+    /// ```
+    /// use virtwire_sim::Simulator;
+    /// use virtwire_sim::socket::Listener;
     ///
-    /// When the socket cannot be made.
-    ///
-    /// # Panics
-    ///
-    /// When called outside of a tokio runtime.
-    pub fn listen_unix(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.listen_unix_as(path.as_ref(), false)
-    }
-
-    /// Listens on a Unix socket for readers only, as libvirtd's `libvirt-sock-ro`.
-    ///
-    /// # Errors
-    ///
-    /// When the socket cannot be made.
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let simulator = Simulator::builder().start();
+    /// let listener = Listener::bind(&"tcp:127.0.0.1:0".parse()?)?;
+    /// println!("virsh --connect {} list", listener.address().uri("qemu", "/system"));
+    /// simulator.listen(listener);
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Panics
     ///
     /// When called outside of a tokio runtime.
-    pub fn listen_unix_read_only(&self, path: impl AsRef<Path>) -> io::Result<()> {
-        self.listen_unix_as(path.as_ref(), true)
+    pub fn listen(&self, listener: Listener) {
+        self.listen_as(listener, false);
     }
 
-    fn listen_unix_as(&self, path: &Path, read_only: bool) -> io::Result<()> {
-        let listener = UnixListener::bind(path)?;
-        let (shared, end) = (Arc::clone(&self.shared), self.shared.end());
-        tokio::spawn(async move {
-            tokio::pin!(end);
-            loop {
-                tokio::select! {
-                    () = &mut end => return,
-                    accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                        tokio::spawn(serve(Arc::clone(&shared), stream, read_only));
-                    }
-                }
-            }
-        });
-        Ok(())
+    /// Serves whoever connects to a socket as one who may only read, as libvirtd does at
+    /// `libvirt-sock-ro`, until the simulator is gone.
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime.
+    pub fn listen_read_only(&self, listener: Listener) {
+        self.listen_as(listener, true);
     }
 
-    /// Listens on a TCP port, until the simulator is gone; the address that it has then.
-    ///
-    /// # Errors
-    ///
-    /// When the address cannot be had.
-    pub async fn listen_tcp(&self, address: SocketAddr) -> io::Result<SocketAddr> {
-        let listener = TcpListener::bind(address).await?;
-        let address = listener.local_addr()?;
+    fn listen_as(&self, listener: Listener, read_only: bool) {
         let (shared, end) = (Arc::clone(&self.shared), self.shared.end());
         tokio::spawn(async move {
-            tokio::pin!(end);
-            loop {
-                tokio::select! {
-                    () = &mut end => return,
-                    accepted = listener.accept() => if let Ok((stream, _)) = accepted {
-                        tokio::spawn(serve(Arc::clone(&shared), stream, false));
+            let accept = async {
+                loop {
+                    match listener.accept().await {
+                        Ok(socket) => {
+                            tokio::spawn(serve(Arc::clone(&shared), socket, read_only));
+                        }
+                        // Out of descriptors, most likely: others have to go first.
+                        Err(error) => {
+                            warn!(%error, "a client cannot be accepted");
+                            tokio::time::sleep(ACCEPT_PAUSE).await;
+                        }
                     }
                 }
+            };
+            tokio::select! {
+                () = end => {}
+                () = accept => {}
             }
         });
-        Ok(address)
     }
 
     /// Ends every connection at once, as a daemon that is restarted does. Domains and their jobs

@@ -92,14 +92,21 @@ impl Listener {
     /// # Errors
     ///
     /// When that is not possible, for example because the path exists.
-    pub async fn bind(address: &Address) -> io::Result<Self> {
+    ///
+    /// # Panics
+    ///
+    /// When called outside of a tokio runtime.
+    pub fn bind(address: &Address) -> io::Result<Self> {
         let (socket, address) = match address {
             Address::Unix(path) => {
                 let listener = UnixListener::bind(path)?;
                 (ListeningSocket::Unix(listener), address.clone())
             }
             Address::Tcp(wanted) => {
-                let listener = TcpListener::bind(wanted).await?;
+                // An address in numbers is bound at once: there is nothing to wait for.
+                let listener = std::net::TcpListener::bind(wanted)?;
+                listener.set_nonblocking(true)?;
+                let listener = TcpListener::from_std(listener)?;
                 let given = Address::Tcp(listener.local_addr()?);
                 (ListeningSocket::Tcp(listener), given)
             }

@@ -106,6 +106,12 @@ impl Stage {
         self.daemon.socket()
     }
 
+    /// A directory for images.
+    #[must_use]
+    pub fn images_dir(&self) -> PathBuf {
+        self.daemon.images_dir()
+    }
+
     /// What virsh says on one of its drivers.
     ///
     /// # Panics

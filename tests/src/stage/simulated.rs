@@ -1,13 +1,14 @@
 //! The stage on the simulated daemon.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use virtwire::constants::DomainCreateFlags;
 use virtwire::{Connection, Disk, Domain};
 use virtwire_lab::{Driver, guest};
 use virtwire_protocol::session::KeepaliveConfig;
+use virtwire_sim::socket::{Address, Listener};
 use virtwire_sim::{BlockJobFault, Builder, Image, Simulator};
 
 use super::{Settings, scheme_and_path};
@@ -71,10 +72,9 @@ impl Stage {
     async fn on(builder: Builder, driver: Driver) -> Self {
         let simulator = builder.start();
         let sockets = tempfile::tempdir().expect("a directory for sockets");
-        let listening = simulator.listen_unix(sockets.path().join("sock"));
-        listening.expect("a socket");
-        let listening = simulator.listen_unix_read_only(sockets.path().join("sock-ro"));
-        listening.expect("a socket for readers");
+        let bind = |name| Listener::bind(&Address::Unix(sockets.path().join(name)));
+        simulator.listen(bind("sock").expect("a socket"));
+        simulator.listen_read_only(bind("sock-ro").expect("a socket for readers"));
         let uri = uri(&sockets, "sock", driver);
         let connection = Connection::open(&uri).await.expect("the daemon opens");
         Self {
@@ -97,9 +97,11 @@ impl Stage {
     /// When no port is to be had.
     pub async fn tcp_uri(&self, driver: Driver) -> String {
         let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let address = self.simulator.listen_tcp(any).await.expect("a port");
+        let listener = Listener::bind(&Address::Tcp(any)).expect("a port");
         let (scheme, path) = scheme_and_path(driver);
-        format!("{scheme}+tcp://{address}{path}")
+        let uri = listener.address().uri(scheme, path);
+        self.simulator.listen(listener);
+        uri
     }
 
     /// The URI of one of its drivers by the socket for readers.
@@ -112,6 +114,12 @@ impl Stage {
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.sockets.path().join("sock")
+    }
+
+    /// A directory for images.
+    #[must_use]
+    pub fn images_dir(&self) -> PathBuf {
+        PathBuf::from(IMAGES)
     }
 
     /// What virsh says on one of its drivers.
@@ -245,7 +253,7 @@ impl Guest {
         overlay.data() == base.data() || self.backing_file().as_ref() == Some(&self.base)
     }
 
-    fn image(&self, path: &PathBuf) -> Image {
+    fn image(&self, path: &Path) -> Image {
         let image = self.simulator.image(path.to_string_lossy());
         image.expect("the image is there")
     }

@@ -55,7 +55,7 @@ impl Relay {
         daemon: Address,
         plan: impl FnMut(u64) -> Plan + Send + 'static,
     ) -> io::Result<Self> {
-        let mut listener = Listener::bind(listen).await?;
+        let mut listener = Listener::bind(listen)?;
         let path = listener.take_path();
         let address = listener.address().clone();
         let (finished, records) = mpsc::unbounded_channel();
@@ -211,7 +211,7 @@ mod tests {
     /// A daemon that says what it hears, and a relay to it.
     async fn echo_behind(plan: Plan) -> Relay {
         let anywhere = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
-        let listener = Listener::bind(&anywhere).await.unwrap();
+        let listener = Listener::bind(&anywhere).unwrap();
         let daemon = listener.address().clone();
         tokio::spawn(async move {
             while let Ok(client) = listener.accept().await {

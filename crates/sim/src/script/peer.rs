@@ -75,7 +75,7 @@ impl Peer<Socket> {
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let listener = Listener::bind(&"tcp:127.0.0.1:0".parse()?).await?;
+    /// let listener = Listener::bind(&"tcp:127.0.0.1:0".parse()?)?;
     /// let uri = listener.address().uri("test", "/default");
     /// // Any client will do: `virsh --connect URI hostname`, for one.
     /// let client = tokio::spawn(async move { Connection::open(&uri).await?.hostname().await });

@@ -24,10 +24,6 @@ pub(crate) enum Node {
 }
 
 /// Making and editing.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "what becomes text is mostly a number or a name that is there for nothing else"
-)]
 impl Element {
     /// An empty element.
     pub(crate) fn new(name: &str) -> Self {
@@ -46,6 +42,10 @@ impl Element {
 
     /// With text in it.
     #[must_use]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "mostly a number or a literal"
+    )]
     pub(crate) fn with_text(mut self, text: impl ToString) -> Self {
         self.children.push(Node::Text(text.to_string()));
         self
@@ -69,6 +69,10 @@ impl Element {
     }
 
     /// Sets an attribute, in its place if it is there.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "mostly a number or a literal"
+    )]
     pub(crate) fn set(&mut self, attribute: &str, value: impl ToString) {
         let value = value.to_string();
         match self

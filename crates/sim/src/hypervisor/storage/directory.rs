@@ -1,6 +1,6 @@
 //! Pools that are directories, and what is done to the files in them.
 //!
-//! Contents are kept in [`Files`](super::files::Files). Whoever runs domains knows the same files
+//! Contents are kept in [`Files`]. Whoever runs domains knows the same files
 //! as [`Images`]: what is made or written here is entered there, and what comes to be there is
 //! found here when a pool is refreshed, as on a real host.
 

@@ -1,7 +1,10 @@
 //! `cargo xtask demo`: a block pull on a real guest, from an empty directory to the proof.
 //!
 //! Everything happens on a private libvirtd that is gone afterwards, Ctrl-C included: its
-//! supervisor clears away whatever this process leaves behind.
+//! supervisor clears away whatever this process leaves behind. Where none can be had, and with
+//! `--simulated`, it happens on a simulated one within this process.
+
+mod host;
 
 use std::error::Error;
 use std::io::IsTerminal;
@@ -11,9 +14,10 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use virtwire::constants::{DomainCreateFlags, DomainDestroyFlags, DomainXmlFlags};
 use virtwire::{Bandwidth, BlockJob, Connection, DiskDescription, Domain};
-use virtwire_lab::{Daemon, Driver, Policy, guest, image};
+use virtwire_lab::{Policy, guest};
 
-use crate::{Outcome, lab};
+use self::host::Host;
+use crate::Outcome;
 
 /// The size of the data that there is to pull.
 const DATA: u64 = 96 << 20;
@@ -21,9 +25,17 @@ const DATA: u64 = 96 << 20;
 /// The target of the disk that the demo works on.
 const TARGET: &str = "vda";
 
+/// What the demo plays on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// A real libvirtd, if one can be had by this policy.
+    Real(Policy),
+    /// The simulated one.
+    Simulated,
+}
+
 /// Runs the demo.
-pub(crate) fn run(policy: Policy) -> Outcome {
-    lab::ensure(policy)?;
+pub(crate) fn run(wanted: Wanted) -> Outcome {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -31,7 +43,7 @@ pub(crate) fn run(policy: Policy) -> Outcome {
     // is cleared away like any other.
     runtime.block_on(async {
         tokio::select! {
-            result = perform() => result,
+            result = perform(wanted) => result,
             _ = tokio::signal::ctrl_c() => {
                 println!("clearing away the daemon, its guests and its images");
                 Err("interrupted".into())
@@ -40,57 +52,60 @@ pub(crate) fn run(policy: Policy) -> Outcome {
     })
 }
 
-async fn perform() -> Outcome {
+async fn perform(wanted: Wanted) -> Outcome {
     let started = Instant::now();
-    println!("== starting a private libvirtd");
-    // The lab blocks; on a thread of its own it leaves us free to notice Ctrl-C.
-    let daemon = tokio::task::spawn_blocking(Daemon::start).await??;
-    let connection = Connection::open(&daemon.uri(Driver::Qemu)).await?;
+    let host = Host::get(wanted).await?;
+    let connection = host.connect().await?;
     println!(
-        "connected to libvirt {} with {} {}",
+        "connected to libvirt {} with {} {}{}",
         connection.library_version().await?,
         connection.hypervisor().await?,
-        connection.hypervisor_version().await?
+        connection.hypervisor_version().await?,
+        host.remark()
     );
 
     println!("\n== a pull that completes");
-    let stage = Stage::set(&connection, &daemon, "complete").await?;
+    let stage = Stage::set(&connection, &host, "complete").await?;
     complete(&stage).await?;
     stage.strike().await?;
 
     println!("\n== a pull that is cancelled half-way");
-    let stage = Stage::set(&connection, &daemon, "cancel").await?;
+    let stage = Stage::set(&connection, &host, "cancel").await?;
     cancel(&stage).await?;
     stage.strike().await?;
 
     connection.close().await;
-    println!("\nall of it held; {:.1} s", started.elapsed().as_secs_f64());
+    println!(
+        "\nall of it held{}; {:.1} s",
+        host.remark(),
+        started.elapsed().as_secs_f64()
+    );
     Ok(())
 }
 
 /// A running guest whose disk is an overlay on an image full of data.
-struct Stage {
+struct Stage<'a> {
+    host: &'a Host,
     domain: Domain,
     base: PathBuf,
     overlay: PathBuf,
 }
 
-impl Stage {
+impl<'a> Stage<'a> {
     async fn set(
         connection: &Connection,
-        daemon: &Daemon,
+        host: &'a Host,
         name: &str,
     ) -> Result<Self, Box<dyn Error>> {
-        let base = daemon.images_dir().join(format!("{name}-base.qcow2"));
-        let overlay = daemon.images_dir().join(format!("{name}.qcow2"));
-        image::create_base(&base, DATA, 1)?;
-        image::create_overlay(&overlay, &base)?;
+        let base = host.images_dir().join(format!("{name}-base.qcow2"));
+        let overlay = host.images_dir().join(format!("{name}.qcow2"));
+        host.create_images(&base, &overlay, DATA)?;
         println!(
             "created a base with {} MiB of data and an overlay on it",
             DATA >> 20
         );
 
-        let kind = guest::domain_type();
+        let kind = host.domain_type();
         let disk = guest::Disk::new(TARGET, &overlay);
         let xml = guest::xml(&format!("demo-{name}"), kind, &[disk]);
         let domain = connection
@@ -98,6 +113,7 @@ impl Stage {
             .await?;
         println!("started the transient domain {} ({kind})", domain.name());
         Ok(Self {
+            host,
             domain,
             base,
             overlay,
@@ -116,16 +132,27 @@ impl Stage {
         Ok(())
     }
 
+    /// Proves what the overlay stands on, as its header says it.
+    fn prove_backing(&self, expected: Option<&Path>) -> Outcome {
+        let backing = self.host.backing_file(&self.overlay)?;
+        let what = match expected {
+            Some(_) => "the base as backing file",
+            None => "no backing file",
+        };
+        let claim = format!("{} sees {what}", self.host.image_tool());
+        prove(backing.as_deref() == expected, &claim)
+    }
+
     /// Proves that the overlay reads as the base does, on an image at rest.
     async fn prove_data(&self) -> Outcome {
         self.domain.suspend().await?;
-        let same = image::compare(&self.overlay, &self.base)?;
+        let same = self.host.reads_the_same(&self.overlay, &self.base)?;
         self.domain.resume().await?;
-        prove(same, "the data reads back identical to the base")
+        prove(same, self.host.data_claim())
     }
 }
 
-async fn complete(stage: &Stage) -> Outcome {
+async fn complete(stage: &Stage<'_>) -> Outcome {
     let (slow, fast) = (Bandwidth::mib_per_s(8)?, Bandwidth::mib_per_s(64)?);
     let job = stage
         .domain
@@ -158,12 +185,11 @@ async fn complete(stage: &Stage) -> Outcome {
         stage.disk().await?.backing.is_empty(),
         "the live XML has no backingStore",
     )?;
-    let backing = image::info(&stage.overlay)?.backing_file;
-    prove(backing.is_none(), "qemu-img sees no backing file")?;
+    stage.prove_backing(None)?;
     stage.prove_data().await
 }
 
-async fn cancel(stage: &Stage) -> Outcome {
+async fn cancel(stage: &Stage<'_>) -> Outcome {
     let limit = Bandwidth::mib_per_s(24)?;
     let job = stage
         .domain
@@ -191,11 +217,7 @@ async fn cancel(stage: &Stage) -> Outcome {
         backing.map(Path::new) == Some(&stage.base),
         "the live XML still has the base",
     )?;
-    let backing = image::info(&stage.overlay)?.backing_file;
-    prove(
-        backing.as_ref() == Some(&stage.base),
-        "qemu-img sees the base as backing file",
-    )?;
+    stage.prove_backing(Some(&stage.base))?;
     stage.prove_data().await
 }
 

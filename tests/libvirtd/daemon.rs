@@ -1,0 +1,118 @@
+//! Connections to daemons that hang and die, and to those of a session.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use virtwire::constants::ConnectListAllDomainsFlags;
+use virtwire::{CloseCause, Connection, ErrorKind, Execution};
+use virtwire_lab::{Daemon, Driver};
+use virtwire_tests::deadline;
+
+async fn open(uri: &str) -> Connection {
+    Connection::open(uri).await.unwrap()
+}
+
+/// The connection leads to the test driver and its one domain.
+async fn shows_the_test_driver(connection: &Connection) {
+    assert_eq!(connection.hypervisor().await.unwrap(), "TEST");
+    let domains = connection
+        .list_domains(ConnectListAllDomainsFlags::empty())
+        .await
+        .unwrap();
+    assert_eq!(
+        domains
+            .iter()
+            .map(|domain| domain.name())
+            .collect::<Vec<_>>(),
+        ["test"]
+    );
+}
+
+#[tokio::test]
+async fn session_daemon_is_reached_by_its_socket() {
+    deadline(async {
+        let daemon = Daemon::builder().session().start().unwrap();
+        let connection = open(&daemon.uri(Driver::Qemu)).await;
+        assert_eq!(connection.uri().await.unwrap(), "qemu:///session");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn daemon_that_hangs_before_connecting_is_given_up_at_the_deadline() {
+    deadline(async {
+        let mut daemon = Daemon::start().unwrap();
+        daemon.pause().unwrap();
+        let wait = Duration::from_millis(500);
+        let builder = Connection::builder()
+            .uri(daemon.uri(Driver::Test))
+            .connect_deadline(wait);
+        let started = Instant::now();
+        let error = builder.clone().connect().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
+        assert!(started.elapsed() < 10 * wait);
+        daemon.resume().unwrap();
+        let patient = builder.connect_deadline(Duration::from_secs(20));
+        shows_the_test_driver(&patient.connect().await.unwrap()).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn daemon_that_hangs_later_is_given_up_by_keepalive() {
+    deadline(async {
+        let mut daemon = Daemon::start().unwrap();
+        let builder = Connection::builder().uri(daemon.uri(Driver::Test));
+        let connection = builder
+            .keepalive(Duration::from_millis(200), 2)
+            .connect()
+            .await
+            .unwrap();
+        daemon.pause().unwrap();
+        let error = connection.hostname().await.unwrap_err();
+        let cause = error.close_cause().unwrap();
+        assert!(
+            matches!(cause, CloseCause::KeepaliveTimeout(_)),
+            "{cause:?}"
+        );
+        assert_eq!(error.execution(), Some(Execution::MaybeExecuted));
+        daemon.resume().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn daemon_that_dies_fails_its_calls_at_once_and_lets_in_anew_afterwards() {
+    deadline(async {
+        let mut daemon = Daemon::start().unwrap();
+        let connection = open(&daemon.uri(Driver::Test)).await;
+        // Stopped, it takes the calls and answers none.
+        daemon.pause().unwrap();
+        let mut calls = JoinSet::new();
+        for _ in 0..10 {
+            let connection = connection.clone();
+            calls.spawn(async move { connection.hostname().await.unwrap_err() });
+        }
+        sleep(Duration::from_millis(100)).await;
+        daemon.kill().unwrap();
+        let killed = Instant::now();
+        let executions = calls.join_all().await.into_iter().map(|error| {
+            assert!(error.is_closed());
+            error.execution().unwrap()
+        });
+        let sent = executions
+            .filter(|it| *it == Execution::MaybeExecuted)
+            .count();
+        assert_eq!(sent, 4);
+        assert!(killed.elapsed() < Duration::from_secs(5));
+        assert_eq!(
+            connection.hostname().await.unwrap_err().execution(),
+            Some(Execution::NotSent)
+        );
+
+        daemon.restart().unwrap();
+        shows_the_test_driver(&open(&daemon.uri(Driver::Test)).await).await;
+    })
+    .await;
+}
