@@ -17,6 +17,43 @@ use crate::daemon::Daemon;
 /// How many packets a flood has.
 const FLOOD: usize = 5_000;
 
+/// Hands all misdeeds, as a test's name and the variant, to a macro that makes tests of them.
+macro_rules! for_each_misdeed {
+    ($make:ident! $($before:tt)*) => {
+        $make! {
+            $($before)* {
+                end_of_file EndOfFile
+                reset Reset
+                half_close HalfClose
+                truncated_packet TruncatedPacket
+                length_below_minimum LengthBelowMinimum
+                length_above_maximum LengthAboveMaximum
+                garbage Garbage
+                flipped_bit_in_header FlippedBitInHeader
+                event_of_unknown_program EventOfUnknownProgram
+                call_from_daemon CallFromDaemon
+                reply_with_descriptors ReplyWithDescriptors
+                flood_of_unknown_serials FloodOfUnknownSerials
+                stall Stall
+                reply_of_other_procedure ReplyOfOtherProcedure
+                reply_of_unknown_status ReplyOfUnknownStatus
+                undecodable_reply UndecodableReply
+                unknown_serial UnknownSerial
+                duplicate_reply DuplicateReply
+                reply_of_other_program ReplyOfOtherProgram
+                reordered Reordered
+                one_byte_at_a_time OneByOne
+                undecodable_event UndecodableEvent
+                unknown_keepalive UnknownKeepalive
+                flood_of_pings FloodOfPings
+                flood_of_unasked_events FloodOfUnaskedEvents
+                flood_of_stray_stream_packets FloodOfStrayStreamPackets
+            }
+        }
+    };
+}
+pub(crate) use for_each_misdeed;
+
 /// A misdeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Misdeed {

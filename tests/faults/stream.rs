@@ -21,7 +21,7 @@ use virtwire_tests::peer::{Guest as _, Peer, Pipe, packet};
 
 use crate::cell::alone;
 use crate::daemon::Daemon;
-use crate::misdeed::{Misdeed, Verdict};
+use crate::misdeed::{Misdeed, Verdict, for_each_misdeed};
 use crate::phase::INTERVAL;
 
 type Ask = remote::ConnectSupportsFeature;
@@ -484,7 +484,7 @@ fn data_on_an_upload() {
 
 /// A module with a test for each misdeed.
 macro_rules! cells {
-    ($($misdeed:ident $Misdeed:ident)*) => {
+    ({$($misdeed:ident $Misdeed:ident)*}) => {
         $(#[test]
         fn $misdeed() {
             check(Misdeed::$Misdeed);
@@ -492,31 +492,4 @@ macro_rules! cells {
     };
 }
 
-cells! {
-    end_of_file EndOfFile
-    reset Reset
-    half_close HalfClose
-    truncated_packet TruncatedPacket
-    length_below_minimum LengthBelowMinimum
-    length_above_maximum LengthAboveMaximum
-    garbage Garbage
-    flipped_bit_in_header FlippedBitInHeader
-    event_of_unknown_program EventOfUnknownProgram
-    call_from_daemon CallFromDaemon
-    reply_with_descriptors ReplyWithDescriptors
-    flood_of_unknown_serials FloodOfUnknownSerials
-    stall Stall
-    reply_of_other_procedure ReplyOfOtherProcedure
-    reply_of_unknown_status ReplyOfUnknownStatus
-    undecodable_reply UndecodableReply
-    unknown_serial UnknownSerial
-    duplicate_reply DuplicateReply
-    reply_of_other_program ReplyOfOtherProgram
-    reordered Reordered
-    one_byte_at_a_time OneByOne
-    undecodable_event UndecodableEvent
-    unknown_keepalive UnknownKeepalive
-    flood_of_pings FloodOfPings
-    flood_of_unasked_events FloodOfUnaskedEvents
-    flood_of_stray_stream_packets FloodOfStrayStreamPackets
-}
+for_each_misdeed! { cells! }

@@ -12,12 +12,12 @@ use virtwire_tests::{deadline, fleet};
 
 use crate::Stage;
 
-async fn open(uri: &str) -> Connection {
+pub(crate) async fn open(uri: &str) -> Connection {
     Connection::open(uri).await.unwrap()
 }
 
 /// The connection leads to the test driver and its one domain.
-async fn shows_the_test_driver(connection: &Connection) {
+pub(crate) async fn shows_the_test_driver(connection: &Connection) {
     assert_eq!(connection.hypervisor().await.unwrap(), "TEST");
     let domains = connection
         .list_domains(ConnectListAllDomainsFlags::empty())

@@ -2,6 +2,6 @@
 //! and a `Stage` and a `Guest` of its own for it.
 
 mod block_pull;
-mod connection;
+pub(crate) mod connection;
 mod domain;
 mod stream;

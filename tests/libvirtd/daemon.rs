@@ -4,30 +4,11 @@ use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use virtwire::constants::ConnectListAllDomainsFlags;
 use virtwire::{CloseCause, Connection, ErrorKind, Execution};
 use virtwire_lab::{Daemon, Driver};
 use virtwire_tests::deadline;
 
-async fn open(uri: &str) -> Connection {
-    Connection::open(uri).await.unwrap()
-}
-
-/// The connection leads to the test driver and its one domain.
-async fn shows_the_test_driver(connection: &Connection) {
-    assert_eq!(connection.hypervisor().await.unwrap(), "TEST");
-    let domains = connection
-        .list_domains(ConnectListAllDomainsFlags::empty())
-        .await
-        .unwrap();
-    assert_eq!(
-        domains
-            .iter()
-            .map(|domain| domain.name())
-            .collect::<Vec<_>>(),
-        ["test"]
-    );
-}
+use crate::hypervisor::connection::{open, shows_the_test_driver};
 
 #[tokio::test]
 async fn session_daemon_is_reached_by_its_socket() {
