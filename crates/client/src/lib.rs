@@ -72,6 +72,9 @@ pub use domain::{
     disks_from_xml,
 };
 pub use error::{Error, ErrorKind, Execution};
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use event::fuzzing;
 pub use reply::Reply;
 pub use uri::{Uri, UriError};
 pub use uuid::{InvalidUuid, Uuid};

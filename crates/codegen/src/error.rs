@@ -141,6 +141,9 @@ pub enum ErrorKind {
         /// Columns in this row.
         found: usize,
     },
+    /// A table cell is not a name in C.
+    #[error("`{0}` is not a name")]
+    NotAName(String),
     /// A table cell is not a number in range.
     #[error("`{0}` is not a number, or does not fit the type")]
     Number(String),

@@ -45,7 +45,19 @@ pub(crate) struct Row<'t, const N: usize> {
     at: Position,
 }
 
-impl<const N: usize> Row<'_, N> {
+impl<'t, const N: usize> Row<'t, N> {
+    /// The cell of this column, counted from 0, which must be a name in C.
+    fn name(&self, table: &SourceFile, column: usize) -> Result<&'t str, Error> {
+        let cell = self.cells.get(column).copied().unwrap_or_default();
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let begins = |c: char| is_part(c) && !c.is_ascii_digit();
+        if cell.starts_with(begins) && cell.chars().all(is_part) {
+            return Ok(cell);
+        }
+        let kind = ErrorKind::NotAName(cell.escape_default().to_string());
+        Err(self.error(table, column, kind))
+    }
+
     /// An error in the cell of this column, counted from 0.
     pub(crate) fn error(&self, table: &SourceFile, column: usize, kind: ErrorKind) -> Error {
         let before = self.cells.iter().take(column);
@@ -101,7 +113,8 @@ fn types(table: &SourceFile) -> Result<Vec<PublicType>, Error> {
 }
 
 fn member(table: &SourceFile, row: &Row<'_, 6>) -> Result<TypedMember, Error> {
-    let [_, _, c_type, c_name, value, since] = row.cells;
+    let [_, _, _, _, value, since] = row.cells;
+    let (c_type, c_name) = (row.name(table, 2)?, row.name(table, 3)?);
     let wrong = |kind| row.error(table, 4, kind);
     let number: i64 = value
         .parse()
@@ -156,7 +169,8 @@ fn sentinel(members: &[Member]) -> Option<i64> {
 fn public_strings(table: &SourceFile) -> Result<Vec<PublicString>, Error> {
     let rows = rows::<5>(table)?;
     let strings = rows.iter().map(|row| {
-        let [_, _, c_name, value, since] = row.cells;
+        let [_, _, _, value, since] = row.cells;
+        let c_name = row.name(table, 2)?;
         Ok(PublicString {
             c_name: c_name.to_owned(),
             name: naming::string_name(c_name),

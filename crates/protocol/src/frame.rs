@@ -409,6 +409,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "moves megabytes, which takes Miri an hour")]
     fn room_grows_with_what_has_arrived() {
         let mut decoder = FrameDecoder::new();
         let length = u32::try_from(MAX_PACKET_LEN).unwrap();
@@ -427,6 +428,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "moves megabytes, which takes Miri an hour")]
     fn room_does_not_grow_while_there_is_some_left() {
         let mut decoder = FrameDecoder::new();
         let length = u32::try_from(MAX_PACKET_LEN).unwrap();
@@ -439,6 +441,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "moves megabytes, which takes Miri an hour")]
     fn small_packets_reuse_the_buffer() {
         let bytes = packet(MessageType::Reply, &[1]);
         let mut decoder = FrameDecoder::new();
@@ -456,6 +459,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "moves megabytes, which takes Miri an hour")]
     fn a_large_packet_takes_its_memory_with_it() {
         let mut decoder = FrameDecoder::new();
         let large = packet(MessageType::Reply, &vec![0; MAX_USUAL]);

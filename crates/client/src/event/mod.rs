@@ -2,6 +2,8 @@
 
 mod registry;
 
+#[cfg(fuzzing)]
+pub use registry::fuzzing;
 pub(crate) use registry::{Registry, RegistryCall};
 
 use std::sync::Arc;

@@ -276,5 +276,7 @@ fn callback_of(event: &EventPacket) -> Option<i32> {
     }
 }
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,15 @@ use percent_encoding::percent_decode_str;
 use super::parameter::{self, Authentication, SocketMode};
 use super::{TransportKind, Uri, UriError};
 
+/// What libvirt takes `xen` and `xen://` for.
+const XEN: &str = "xen:///system";
+
 pub(super) fn uri(text: &str) -> Result<Uri, UriError> {
     if text.is_empty() {
         return Err(UriError::Empty);
     }
-    if text.eq_ignore_ascii_case("xen") || text.eq_ignore_ascii_case("xen://") {
-        return uri("xen:///system");
+    if text.eq_ignore_ascii_case("xen") {
+        return uri(XEN);
     }
     check_characters(text)?;
     let (scheme, rest) = text
@@ -40,6 +43,9 @@ pub(super) fn uri(text: &str) -> Result<Uri, UriError> {
         mode: None,
         auth: None,
     };
+    if uri.to_string().eq_ignore_ascii_case("xen://") {
+        return self::uri(XEN);
+    }
     check_host(&uri)?;
     uri.mode = uri.param("mode").map(SocketMode::parse).transpose()?;
     uri.auth = uri.param("auth").map(Authentication::parse).transpose()?;

@@ -81,6 +81,8 @@ fn server_name_keeps_only_what_the_hypervisor_needs() {
         ("remote+tcp://host/", ""),
         ("remote://host/system", ""),
         ("XEN", "xen:///system"),
+        ("Xen://", "xen:///system"),
+        ("xen://:0", "xen:///system"),
     ] {
         assert_eq!(uri(text).server_name(), name, "{text}");
     }

@@ -132,6 +132,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "moves megabytes, which takes Miri an hour")]
     fn the_buffer_is_reused_once_its_pieces_are_gone() {
         let mut outbox = Outbox::new();
         outbox.put_slice(b"first");

@@ -3,7 +3,7 @@ use virtwire_protocol::procedure::Procedure;
 use virtwire_protocol::remote::{ConnectGetLibVersion, DomainDestroy, StorageVolDownload};
 use virtwire_protocol::session::StreamBody;
 
-use crate::pair::{Pair, encoded_error, header};
+use crate::pair::{Pair, encoded_error, header, many};
 
 #[test]
 fn a_call_cancelled_before_it_was_sent_is_forgotten() {
@@ -55,7 +55,7 @@ fn a_finished_call_cannot_be_cancelled() {
 #[test]
 fn ten_thousand_cancelled_calls_leave_nothing_behind() {
     let mut pair = Pair::new();
-    for token in 0..10_000 {
+    for token in 0..many(10_000) {
         let id = pair.call::<ConnectGetLibVersion>(token);
         if token % 3 == 0 {
             pair.drive();

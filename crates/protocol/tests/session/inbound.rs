@@ -9,7 +9,7 @@ use virtwire_protocol::remote::{
 use virtwire_protocol::session::{Output, ProtocolError};
 use virtwire_protocol::{admin, lxc, qemu};
 
-use crate::pair::{Pair, header, program_header};
+use crate::pair::{Pair, header, many, program_header};
 
 fn event_header(program: Program, procedure: i32) -> Header {
     program_header(program, procedure, MessageType::Message, 1, Status::Ok)
@@ -138,7 +138,7 @@ fn packets_of_unknown_streams_are_dropped() {
 fn a_flood_of_what_nobody_asked_for_leaves_nothing_behind() {
     let mut pair = Pair::new();
     let stray = header(209, MessageType::Stream, 5, Status::Continue);
-    for _ in 0..100_000 {
+    for _ in 0..many(100_000) {
         let frame = Frame::new(stray, bytes::Bytes::new());
         pair.client.handle_frame(frame, pair.now).unwrap();
     }

@@ -6,7 +6,7 @@ use virtwire_protocol::procedure::Event;
 use virtwire_protocol::remote::ConnectGetLibVersion;
 use virtwire_protocol::session::{CallFailure, CloseCause, KeepaliveConfig};
 
-use crate::pair::{Pair, program_header};
+use crate::pair::{Pair, many, program_header};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -45,7 +45,7 @@ fn a_ping_is_answered_before_what_waits() {
 #[test]
 fn a_flood_of_pings_is_answered_once() {
     let mut pair = Pair::new();
-    for _ in 0..100_000 {
+    for _ in 0..many(100_000) {
         pair.inject(packet(Ping::NUMBER), &[]).unwrap();
     }
     assert_eq!(pair.client.pending_bytes(), 28);

@@ -185,6 +185,11 @@ impl Pair {
     }
 }
 
+/// How often to do what has to leave nothing behind; Miri is a thousand times as slow.
+pub(crate) const fn many(times: u32) -> u32 {
+    if cfg!(miri) { times / 1000 } else { times }
+}
+
 /// A call with arguments of no importance.
 pub(crate) fn request<P>() -> CallRequest
 where
