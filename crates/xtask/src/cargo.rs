@@ -16,6 +16,21 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
+/// As [`command`], with the nightly toolchain.
+pub(crate) fn nightly(arguments: &[&str]) -> Command {
+    let mut command = Command::new("rustup");
+    command
+        .args(["run", "nightly", "cargo"])
+        .args(arguments)
+        .current_dir(workspace())
+        .stdin(Stdio::null());
+    // What `cargo xtask` was started with would decide over `rustup`.
+    for variable in ["CARGO", "RUSTC", "RUSTDOC", "RUSTUP_TOOLCHAIN"] {
+        command.env_remove(variable);
+    }
+    command
+}
+
 /// Shows a command and runs it; it writes to our terminal.
 pub(crate) fn run(mut command: Command) -> Outcome {
     let line = words(&command).join(" ");
@@ -32,10 +47,16 @@ pub(crate) fn run(mut command: Command) -> Outcome {
 
 /// Says whether a command exists and works, without showing what it prints.
 pub(crate) fn works(arguments: &[&str]) -> bool {
-    let output = command(arguments)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status();
+    succeeds(command(arguments))
+}
+
+/// As [`works`], with the nightly toolchain.
+pub(crate) fn nightly_works(arguments: &[&str]) -> bool {
+    succeeds(nightly(arguments))
+}
+
+fn succeeds(mut command: Command) -> bool {
+    let output = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     output.is_ok_and(|status| status.success())
 }
 
@@ -70,7 +91,8 @@ fn words(command: &Command) -> Vec<String> {
         .collect()
 }
 
-fn workspace() -> &'static Path {
+/// The top of the workspace.
+pub(crate) fn workspace() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
 }

@@ -4,10 +4,13 @@ use std::time::Instant;
 
 use virtwire_lab::Policy;
 
-use crate::{Outcome, cargo, lab};
+use crate::{Outcome, cargo, fuzz, lab, miri};
 
 /// The release that our deny.toml was written for.
 const CARGO_DENY: &str = "0.20.2";
+
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: u64 = 10;
 
 /// Tells the tests where libvirt 9.0.0's source tree is.
 const LIBVIRT_SOURCES: &str = "VIRTWIRE_LIBVIRT_9_0_0_SOURCE";
@@ -20,6 +23,8 @@ pub(crate) fn run(policy: Policy) -> Outcome {
     })?;
     stage("lints", lints)?;
     stage("tests", || test(policy, &[]))?;
+    stage("fuzzing", || fuzzing(policy))?;
+    stage("miri", || miri(policy))?;
     stage("documentation", documentation)?;
     stage("dependencies", dependencies)
 }
@@ -71,6 +76,28 @@ fn lints() -> Outcome {
         "warnings",
     ];
     cargo::run(cargo::command(&clippy))
+}
+
+/// Checks the fuzz targets, and runs them for long enough to see that they work.
+fn fuzzing(policy: Policy) -> Outcome {
+    fuzz::check()?;
+    match fuzz::ensure(policy) {
+        Ok(()) => fuzz::run(&fuzz::Options::for_seconds(FUZZ_SECONDS), policy),
+        Err(reason) => {
+            println!("note: fuzzing did NOT run, only the seeds did: {reason}");
+            Ok(())
+        }
+    }
+}
+
+fn miri(policy: Policy) -> Outcome {
+    match miri::ensure(policy) {
+        Ok(()) => miri::run(policy),
+        Err(reason) => {
+            println!("note: Miri did NOT run: {reason}");
+            Ok(())
+        }
+    }
 }
 
 fn documentation() -> Outcome {

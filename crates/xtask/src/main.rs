@@ -8,7 +8,10 @@
 mod cargo;
 mod ci;
 mod demo;
+mod fuzz;
+mod fuzz_live;
 mod lab;
+mod miri;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -18,15 +21,21 @@ use virtwire_lab::Policy;
 const USAGE: &str = "\
 usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
 
-  demo      run a block pull on a real guest, from nothing
+  demo      run a block pull on a real guest, from nothing; with --simulated, and where no
+            libvirtd can be had, on the simulated daemon
   test      run all tests, those on real daemons included; ARGUMENTS go to `cargo test`
   ci        run everything that has to pass before a change is accepted
+  fuzz      run the fuzz targets, or --record their seeds anew;
+            [--seconds N] [--sanitizer none|address] [TARGET…]
+  miri      run the tests of codec and sessions under Miri
+  fuzz-live fuzz a private, caged libvirtd; [--seconds N] [--seed S] [--driver test|qemu]
+            [--out DIR] [--replay FILE]
   codegen   write the generated code anew from protocol/; ARGUMENTS go to the generator
 
 libvirtd, virsh, QEMU and qemu-img are installed from the distribution when they are missing,
-after saying so; with --no-install that is an error instead. The tests also read the sources of
-libvirt 9.0.0, which are fetched from the distribution into a cache; with --no-install, or where
-there are none, the one test that wants them says that it did not run.
+after saying so; with --no-install that is an error instead, but for the demo. The tests also read
+the sources of libvirt 9.0.0, which are fetched from the distribution into a cache; with
+--no-install, or where there are none, the one test that wants them says that it did not run.
 ";
 
 /// How a command ends.
@@ -37,9 +46,15 @@ fn main() -> ExitCode {
     let policy = take_policy(&mut arguments);
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
-        ["demo"] => demo::run(policy),
+        ["demo"] => demo::run(demo::Wanted::Real(policy)),
+        ["demo", "--simulated"] => demo::run(demo::Wanted::Simulated),
         ["test", rest @ ..] => ci::test(policy, rest),
         ["ci"] => ci::run(policy),
+        ["fuzz", rest @ ..] => fuzz::Options::parse(rest)
+            .map_err(Into::into)
+            .and_then(|options| fuzz::run(&options, policy)),
+        ["fuzz-live", rest @ ..] => fuzz_live::run(policy, rest),
+        ["miri"] => miri::run(policy),
         ["codegen", rest @ ..] => cargo::codegen(rest),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");
