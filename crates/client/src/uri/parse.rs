@@ -155,12 +155,10 @@ fn parse_port(port: &str) -> Result<u16, UriError> {
 }
 
 /// Splits the query as libvirt does: `;` separates only where no `&` follows any more.
-fn split_query(mut query: &str) -> Result<Vec<(String, String)>, UriError> {
+fn split_query(query: &str) -> Result<Vec<(String, String)>, UriError> {
+    let (head, tail) = query.rsplit_once('&').unwrap_or(("", query));
     let mut params = Vec::new();
-    while !query.is_empty() {
-        let separator = if query.contains('&') { '&' } else { ';' };
-        let (section, rest) = split_optional(query, separator);
-        query = rest.unwrap_or_default();
+    for section in head.split('&').chain(tail.split(';')) {
         let (name, value) = split_optional(section, '=');
         if !name.is_empty() {
             params.push((decode(name)?, decode(value.unwrap_or_default())?));
