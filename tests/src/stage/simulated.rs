@@ -59,7 +59,7 @@ impl Stage {
         Self::on(builder, driver).await
     }
 
-    /// A daemon and a connection to its test driver with a [fleet](crate::fleet) of domains.
+    /// A daemon and a connection to its test driver with a [fleet] of domains.
     ///
     /// # Panics
     ///
