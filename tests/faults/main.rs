@@ -19,7 +19,8 @@
 //! # What went wrong elsewhere
 //!
 //! Defects of other clients, and where each is tested here. `client::…` are modules of
-//! `tests/client`, `libvirtd::…` of `tests/libvirtd`, `session::…` of `crates/protocol/tests`.
+//! `tests/client`, `hypervisor::…` of `tests/hypervisor`, `libvirtd::…` of `tests/libvirtd`,
+//! `session::…` of `crates/protocol/tests`.
 //!
 //! | defect | test |
 //! |---|---|
@@ -38,12 +39,12 @@
 //! | length below the header's is a panic | [`matrix`]`::*::length_below_minimum`, `client::hostile::length_that_no_packet_has_closes_at_once_and_takes_no_memory` |
 //! | announced length is allocated | `client::hostile::memory_is_bounded_by_the_bytes_that_have_come`, `length_inside_a_reply_takes_no_memory` |
 //! | after a bad header reading goes on at the wrong place | [`matrix`]`::*::garbage`, `flipped_bit_in_header` |
-//! | unknown procedure is told by English words | `client::answer::unknown_procedure_is_told_by_its_code_in_any_language`, `libvirtd::connection::procedure_that_the_daemon_does_not_know_is_unsupported` |
+//! | unknown procedure is told by English words | `client::answer::unknown_procedure_is_told_by_its_code_in_any_language`, `hypervisor::connection::procedure_that_the_daemon_does_not_know_is_unsupported` |
 //! | error keeps code and message only | `client::answer::error_keeps_every_field_that_the_daemon_sent` |
 //! | list of authentication is ignored; SASL fails later, as something else | `client::auth::daemon_that_wants_what_this_client_cannot_is_told_apart` |
 //! | connection used from several threads races | `client::close::many_threads_may_call_while_one_closes` |
 //! | closing a wedged connection hangs | `client::close::closing_a_wedged_connection_takes_five_seconds`, [`matrix`]`::closing::stall` |
-//! | session URI leads to the socket of the system | `libvirtd::connection::session_daemon_is_reached_by_its_socket` |
+//! | session URI leads to the socket of the system | `libvirtd::daemon::session_daemon_is_reached_by_its_socket` |
 //! | URI is passed on as it is | `client::connect::daemon_is_asked_to_open_what_the_uri_names` |
 //! | calls written at the same time mix | `client::call::writing_never_keeps_the_client_from_reading` |
 //! | hard limit of time, and an entry leaked after it | `client::call::call_deadline_is_kept_and_the_late_reply_dropped` |
@@ -75,10 +76,10 @@
 //! | CVE-2024-1441, 2024-8235: lists of none and of one too many | `client::answer::list_is_read_up_to_its_bound_and_no_further` |
 //! | CVE-2026-18917, 2025-12748: arguments to be checked before they are sent | `client::call::arguments_that_cannot_be_encoded_are_not_sent` |
 //! | CVE-2024-4418: several threads share a connection | `client::close::many_threads_may_call_while_one_closes` |
-//! | CVE-2023-3750 and its kin: daemon dies in a call | [`matrix`]`::call_pending::end_of_file`, `libvirtd::connection::daemon_that_dies_fails_its_calls_at_once_and_lets_in_anew_afterwards` |
-//! | CVE-2019-10161 and its kin: read-only connections | `libvirtd::connection::read_only_connections_are_refused_every_change` |
-//! | a daemon that is stopped before the connection is open | [`matrix`]`::connect::stall`, `libvirtd::connection::daemon_that_hangs_before_connecting_is_given_up_at_the_deadline` |
-//! | more calls in flight than leave room for keepalive | `client::call::fifth_call_is_sent_when_one_of_four_was_answered`, `client::keepalive::ping_is_answered_though_every_place_is_taken`, `libvirtd::connection::five_calls_in_flight_make_the_daemon_give_up_the_connection` |
+//! | CVE-2023-3750 and its kin: daemon dies in a call | [`matrix`]`::call_pending::end_of_file`, `libvirtd::daemon::daemon_that_dies_fails_its_calls_at_once_and_lets_in_anew_afterwards` |
+//! | CVE-2019-10161 and its kin: read-only connections | `hypervisor::connection::read_only_connections_are_refused_every_change` |
+//! | a daemon that is stopped before the connection is open | [`matrix`]`::connect::stall`, `libvirtd::daemon::daemon_that_hangs_before_connecting_is_given_up_at_the_deadline` |
+//! | more calls in flight than leave room for keepalive | `client::call::fifth_call_is_sent_when_one_of_four_was_answered`, `client::keepalive::ping_is_answered_though_every_place_is_taken`, `hypervisor::connection::five_calls_in_flight_make_the_daemon_give_up_the_connection` |
 
 #![cfg(test)]
 
