@@ -134,7 +134,8 @@ pub(crate) fn run(options: &Options, policy: Policy) -> Outcome {
     Err(format!("fuzzing found something\n\n{}", found.join("\n\n")).into())
 }
 
-/// Checks the targets themselves: format, lints, and that every seed holds.
+/// Checks the fuzzers themselves: format, lints, that every seed holds, and that the live fuzzer
+/// finds the defects that are planted in a daemon for it.
 pub(crate) fn check() -> Outcome {
     // With `--all`, rustfmt would go through all crates that the targets use.
     let fmt = [
@@ -154,7 +155,15 @@ pub(crate) fn check() -> Outcome {
         "-D",
         "warnings",
     ];
-    let test = ["test", "--workspace", "--lib", "--examples", "--locked"];
+    let test = [
+        "test",
+        "--workspace",
+        "--locked",
+        "--lib",
+        "--examples",
+        "--test",
+        "planted",
+    ];
     for arguments in [fmt.as_slice(), &clippy, &test] {
         let mut command = cargo::command(arguments);
         command.current_dir(folder());
