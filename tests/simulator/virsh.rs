@@ -9,6 +9,7 @@ use virtwire_lab::{Daemon, Driver};
 use virtwire_sim::Simulator;
 use virtwire_tests::deadline;
 
+use crate::guest::{MID, SIZE, TOP};
 use crate::served::Served;
 use crate::transcript::same_on_both;
 
@@ -371,6 +372,37 @@ async fn events_come_in_the_order_of_the_real_ones() {
         let (real, simulated) = (daemon.uri(Driver::Qemu), served.uri("qemu"));
         let (real, simulated) = tokio::join!(events(&real, &script), events(&simulated, &script));
         assert_eq!(simulated, real);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn statistics_tell_the_sizes_of_every_image() {
+    deadline(async {
+        let builder = crate::guest::images(Simulator::builder());
+        let simulator = builder.domain(&crate::guest::xml()).unwrap().start();
+        let domain = "guest";
+        let served = Served::new(simulator);
+        let asked = ["domstats", "--block", "--backing", domain];
+        let stats = served.says("qemu", &asked).await;
+        assert!(stats.contains("block.count=6"), "{stats}");
+        for (number, path, data) in [(0, "/vda-top", TOP), (1, "/vda-mid", MID)] {
+            let image = served.simulator.image(path).unwrap();
+            assert_eq!(image.data(), data);
+            for expected in [
+                format!("block.{number}.path={path}\n"),
+                format!("block.{number}.capacity={SIZE}\n"),
+            ] {
+                assert!(stats.contains(&expected), "{expected} in {stats}");
+            }
+        }
+        // The two ways to ask agree.
+        let info = served.says("qemu", &["domblkinfo", domain, "vda"]).await;
+        for name in ["allocation", "physical"] {
+            let line = format!("block.0.{name}=");
+            let value = stats.split(&line).nth(1).unwrap().lines().next().unwrap();
+            assert!(info.contains(value), "{line}{value} in {info}");
+        }
     })
     .await;
 }

@@ -1,5 +1,6 @@
 //! Statistics of all domains at once.
 
+use tokio::time::Instant;
 use virtwire_protocol::constants::{
     ConnectGetAllDomainStatsFlags as Flags, ConnectListAllDomainsFlags, DomainStatsTypes as Types,
     ErrorCode, VcpuState,
@@ -13,8 +14,10 @@ use super::device::{disks, interfaces};
 use super::{BLOCK, PACKET, operations};
 use crate::handlers::domain::list;
 use crate::hypervisor::client::Driver;
+use crate::hypervisor::disk::Layer;
 use crate::hypervisor::domain::normal::source_of;
 use crate::hypervisor::domain::settings::{self, Memory};
+use crate::hypervisor::image::Images;
 use crate::hypervisor::{Domain, Hypervisor};
 use crate::refusal::{Result, check_flags, refusal};
 use crate::router::Router;
@@ -79,11 +82,17 @@ pub(super) fn routes(router: &mut Router) {
                     let _ = call.monitor(&dom).await;
                 }
             }
-            let hypervisor = call.hypervisor();
+            let mut hypervisor = call.hypervisor();
+            if let Ok((disks, model)) = hypervisor.disks_mut(&dom) {
+                for disk in disks.iter_mut() {
+                    disk.settle_writes(model, Instant::now());
+                }
+            }
             if let Ok(domain) = hypervisor.domain(&dom) {
+                let images = flags.contains(Flags::BACKING);
                 ret_stats.push(DomainStatsRecord {
                     dom: domain.reference(),
-                    params: params(domain, types, flags.contains(Flags::BACKING)),
+                    params: params(domain, &hypervisor.model.images, types, images),
                 });
             }
         }
@@ -124,7 +133,12 @@ fn types_of(asked: u32, supported: &[Types], flags: Flags) -> Result<Types, u32>
     })
 }
 
-fn params(domain: &Domain, types: Types, backing: bool) -> Vec<TypedParam<'static>> {
+fn params(
+    domain: &Domain,
+    images: &Images,
+    types: Types,
+    backing: bool,
+) -> Vec<TypedParam<'static>> {
     let mut list = List::default();
     if types.contains(Types::STATE) {
         list.int("state.state", domain.state.0);
@@ -146,7 +160,7 @@ fn params(domain: &Domain, types: Types, backing: bool) -> Vec<TypedParam<'stati
         nets(&mut list, domain);
     }
     if types.contains(Types::BLOCK) {
-        blocks(&mut list, domain, backing);
+        blocks(&mut list, domain, images, backing);
     }
     list.0
 }
@@ -215,7 +229,7 @@ fn nets(list: &mut List, domain: &Domain) {
 }
 
 /// Disks have one record each, and with the flag for it one for every image beneath.
-fn blocks(list: &mut List, domain: &Domain, backing: bool) {
+fn blocks(list: &mut List, domain: &Domain, images: &Images, backing: bool) {
     let described = domain.live.as_ref().map(|live| live.xml());
     let config = described.as_ref().unwrap_or_else(|| domain.current());
     let mut records = List::default();
@@ -229,6 +243,7 @@ fn blocks(list: &mut List, domain: &Domain, backing: bool) {
         while let Some(source) = image.child("source") {
             let top = std::ptr::eq(image, disk);
             record(&mut records, count, target, source, top.then_some(domain));
+            sizes(&mut records, count, image, images);
             count += 1;
             match image.child("backingStore") {
                 Some(next) if backing => image = next,
@@ -273,6 +288,26 @@ fn record(list: &mut List, number: u32, target: &str, source: &Element, top: Opt
         ("fl.times", 0),
     ] {
         list.long(&format!("{prefix}.{name}"), value);
+    }
+}
+
+/// How large an image is, in libvirt's three ways.
+fn sizes(list: &mut List, number: u32, element: &Element, images: &Images) {
+    let format = element.child(if element.name == "disk" {
+        "driver"
+    } else {
+        "format"
+    });
+    let format = format.and_then(|format| format.attribute("type"));
+    let location = Layer::read(element, None).and_then(|layer| layer.location());
+    let Some(location) = location else { return };
+    let image = images.get_or_default(&location, format);
+    for (name, bytes) in [
+        ("allocation", image.allocation()),
+        ("capacity", image.capacity()),
+        ("physical", image.physical()),
+    ] {
+        list.long(&format!("block.{number}.{name}"), bytes);
     }
 }
 
