@@ -74,15 +74,7 @@ impl Router {
         dom: for<'a> fn(&'a P::Args<'static>) -> &'a NonnullDomain<'static>,
         handler: impl Fn(&Call, P::Args<'static>) -> Result<P::Ret<'static>> + Send + Sync + 'static,
     ) {
-        let handler = Arc::new(handler);
-        self.on_async::<P, _>(move |call, args| {
-            let handler = Arc::clone(&handler);
-            let dom = dom(&args).clone();
-            async move {
-                let _turn = call.turn(&dom).await?;
-                handler(&call, args)
-            }
-        });
+        self.in_turn::<P>(dom, false, handler);
     }
 
     /// As [`on_turn`](Self::on_turn), for what asks the process that runs the domain: it waits for
@@ -92,13 +84,24 @@ impl Router {
         dom: for<'a> fn(&'a P::Args<'static>) -> &'a NonnullDomain<'static>,
         handler: impl Fn(&Call, P::Args<'static>) -> Result<P::Ret<'static>> + Send + Sync + 'static,
     ) {
+        self.in_turn::<P>(dom, true, handler);
+    }
+
+    fn in_turn<P: Procedure>(
+        &mut self,
+        dom: for<'a> fn(&'a P::Args<'static>) -> &'a NonnullDomain<'static>,
+        asks_monitor: bool,
+        handler: impl Fn(&Call, P::Args<'static>) -> Result<P::Ret<'static>> + Send + Sync + 'static,
+    ) {
         let handler = Arc::new(handler);
         self.on_async::<P, _>(move |call, args| {
             let handler = Arc::clone(&handler);
             let dom = dom(&args).clone();
             async move {
                 let _turn = call.turn(&dom).await?;
-                call.monitor(&dom).await?;
+                if asks_monitor {
+                    call.monitor(&dom).await?;
+                }
                 handler(&call, args)
             }
         });
