@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Child;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -53,11 +52,11 @@ pub(crate) fn all() -> Vec<Process> {
     pids.filter_map(Process::read).collect()
 }
 
-/// The living children of a child of ours.
-pub(crate) fn children(parent: &Child) -> Vec<Process> {
+/// The living children of a process.
+pub(crate) fn children(parent: u32) -> Vec<Process> {
     all()
         .into_iter()
-        .filter(|process| u32::try_from(process.parent) == Ok(parent.id()))
+        .filter(|process| u32::try_from(process.parent) == Ok(parent))
         .collect()
 }
 

@@ -294,6 +294,9 @@ fn victim() {
 
 #[test]
 fn a_killed_owner_leaves_nothing() {
+    // Orphans then stay in our session, as in a container: the kernel does not wake a process of
+    // theirs that stands still, which it would do if they had come to the first process of all.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid())).unwrap();
     let scratch = tempfile::tempdir().unwrap();
     let report = scratch.path().join("report");
     let mut owner = std::process::Command::new(std::env::current_exe().unwrap())

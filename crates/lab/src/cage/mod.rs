@@ -225,7 +225,7 @@ impl CagedDaemon {
                 log: self.log(),
             });
         }
-        match process::children(nsenter).pop() {
+        match process::children(nsenter.id()).pop() {
             Some(libvirtd) if ready => Ok(libvirtd.pid),
             _ => Err(Error::NotReady {
                 within: START_DEADLINE,

@@ -188,7 +188,9 @@ impl Daemon {
                 log: self.log(),
             });
         }
-        match process::children(nsenter).pop() {
+        let shell = process::children(nsenter.id()).pop();
+        let shell = shell.and_then(|shell| u32::try_from(shell.pid).ok());
+        match shell.and_then(|shell| process::children(shell).pop()) {
             Some(libvirtd) if ready => Ok(libvirtd.pid),
             _ => Err(Error::NotReady {
                 within: START_DEADLINE,

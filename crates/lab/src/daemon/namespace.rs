@@ -79,7 +79,7 @@ impl Namespace {
                 .read_line(&mut answer)
                 .doing("read from", Path::new("unshare"))?;
         }
-        let init = process::children(&unshare).pop();
+        let init = process::children(unshare.id()).pop();
         let entered = init.filter(|_| answer == "ready\n").and_then(|init| {
             let pid_namespace = init.pid_namespace()?;
             Some((init.pid, pid_namespace))
@@ -115,7 +115,11 @@ impl Namespace {
         words.map(|&word| word.to_owned()).collect()
     }
 
-    /// A command that will run inside, as a child of a waiting `nsenter`.
+    /// A command that will run inside, as a child of a shell that is one of a waiting `nsenter`.
+    ///
+    /// `nsenter` stands still when its child does. If we died then, nobody would wake it to reap
+    /// the child, and a namespace does not end before its last zombie. The shell waits for what
+    /// ends and for nothing else, and what is left when it is killed falls to process 1.
     pub(crate) fn command(&self, root: Option<&Path>, program: &Path) -> Command {
         let mut command = Command::new("nsenter");
         command.args(self.entrance());
@@ -123,6 +127,7 @@ impl Namespace {
             command.arg("chroot").arg(root);
         }
         command
+            .args(["sh", "-c", "\"$@\"; exit $?", "virtwire-lab"])
             .arg(program)
             .process_group(0)
             .current_dir("/")

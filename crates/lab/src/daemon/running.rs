@@ -24,12 +24,8 @@ impl Running {
         process::signal(self.pid, Signal::STOP);
     }
 
-    /// A stopped child stops `nsenter` as well, which then does not see that the child goes on.
     pub(crate) fn resume(&self) {
         process::signal(self.pid, Signal::CONT);
-        if let Ok(nsenter) = i32::try_from(self.nsenter.id()) {
-            process::signal(nsenter, Signal::CONT);
-        }
     }
 
     /// Sends the signal and waits for the end, which comes by force if it takes too long.
