@@ -56,10 +56,12 @@
 //! | [`procedure`] | the traits that bind a procedure to its number, arguments and reply |
 //! | [`header`], [`frame`] | packets on a byte stream |
 //! | [`remote_error`], [`typed_param`] | the two structures that need a hand-written side |
+//! | [`event`] | what the daemon tells without being asked, with one type for every kind of it |
 //! | [`session`] | both sides of a connection as state machines |
 //!
 //! The daemon's side exists for simulated daemons and tests.
 
+pub mod event;
 pub mod frame;
 pub mod header;
 pub mod procedure;

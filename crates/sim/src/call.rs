@@ -97,6 +97,15 @@ impl Call {
         }
     }
 
+    /// Refuses what libvirt's test driver does not have.
+    pub(crate) fn check_qemu(&self) -> Result<()> {
+        let (program, number) = self.procedure;
+        match access::find(program, number) {
+            Some(schema) if self.driver() == Driver::Test => Err(access::unsupported(schema)),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the stream of this call. `work` starts once the call was answered, and not at all when
     /// that answer is an error. A client that sends a hole on it loses its connection.
     pub fn open_stream<F>(&self, work: impl FnOnce(Stream) -> F + Send + 'static)

@@ -38,6 +38,7 @@
 //! |---|---|
 //! | [`Simulator`] | a daemon that behaves as libvirtd does, errors, events and their order included |
 //! | [`SimulatedDomain`], [`SimulatedDisk`] | what happens inside of it: guests that crash, disks that fail |
+//! | [`Simulator::emit`], [`Simulator::emit_raw`] | events of any kind, and of none that there is |
 //! | [`Builder::on`] | a procedure answered by the test itself, in the place of the simulator |
 //! | [`script`] | a daemon that says exactly what a script has it say, right or wrong |
 //! | [`fault`] | transports that split, delay, garble and break what passes |
@@ -48,7 +49,8 @@
 //! Connections with keepalive, request limits and readers' refusals; domains, persistent and
 //! transient, with their statistics and metadata; their disks with backing chains, and all block
 //! jobs; snapshots, checkpoints and backups; storage pools, volumes and streams; networks; and the
-//! events of all of these. Whatever else is called is answered as a libvirtd answers that has no
+//! events of all of these. Events of devices of the host, of secrets and of QEMU's monitors can be
+//! asked for, and come when a test says so. Whatever else is called is answered as a libvirtd answers that has no
 //! such thing. There is no guest: nothing boots, and devices carry no traffic.
 //!
 //! A domain of the type `test` behaves as those of libvirt's test driver, any other as those of
@@ -82,7 +84,6 @@ mod xml;
 pub use call::Call;
 pub use config::ConfigError;
 pub use hypervisor::block_job::BlockJobFault;
-pub use hypervisor::event::DomainEvent;
 pub use hypervisor::image::Image;
 pub use refusal::Result;
 pub use simulated::SimulatedDomain;

@@ -25,7 +25,7 @@ pub(crate) fn from_domain(domain: ErrorDomain, code: ErrorCode, about: &str) -> 
         ErrorCode::OPERATION_UNSUPPORTED => "Operation not supported",
         ErrorCode::BLOCK_COPY_ACTIVE => "block copy still active",
         ErrorCode::NO_DOMAIN => "Domain not found",
-        ErrorCode::NO_DOMAIN_METADATA => "metadata not found",
+        ErrorCode::NO_DOMAIN_METADATA | ErrorCode::NO_NETWORK_METADATA => "metadata not found",
         ErrorCode::NO_NETWORK => "Network not found",
         ErrorCode::NO_STORAGE_POOL => "Storage pool not found",
         ErrorCode::NO_STORAGE_VOL => "Storage volume not found",
@@ -63,12 +63,37 @@ pub(crate) fn not_valid_now(about: impl AsRef<str>) -> RemoteError {
     refusal(ErrorCode::OPERATION_INVALID, about)
 }
 
-/// Refuses flags that a function of libvirt does not know.
+/// Refuses flags that a function of the hypervisor driver does not know.
 pub(crate) fn check_flags(flags: u32, known: u32, function: &str) -> Result<()> {
+    check_flags_of(ErrorDomain::QEMU, flags, known, function)
+}
+
+/// Refuses flags that a function of another part of libvirt does not know.
+pub(crate) fn check_flags_of(
+    domain: ErrorDomain,
+    flags: u32,
+    known: u32,
+    function: &str,
+) -> Result<()> {
     match flags & !known {
         0 => Ok(()),
-        unknown => Err(invalid(format!(
-            "unsupported flags (0x{unknown:x}) in function {function}"
-        ))),
+        unknown => {
+            let words = format!("unsupported flags (0x{unknown:x}) in function {function}");
+            Err(bad_argument(domain, function, "flags", words))
+        }
     }
+}
+
+/// An argument that a function of libvirt refuses before it does anything: without libvirt's words
+/// for the code.
+pub(crate) fn bad_argument(
+    domain: ErrorDomain,
+    function: &str,
+    argument: &str,
+    words: impl Into<String>,
+) -> RemoteError {
+    let mut error = RemoteError::new(ErrorCode::INVALID_ARG, domain, words);
+    error.str1 = Some(function.to_owned());
+    error.str2 = Some(argument.to_owned());
+    error
 }

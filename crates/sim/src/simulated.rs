@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use virtwire_protocol::constants::DomainState;
+use virtwire_protocol::event::DomainEventKind;
 
 use crate::hypervisor::domain::normal::source_of;
 use crate::hypervisor::domain::{Start, Stop};
-use crate::hypervisor::event::DomainEvent;
 use crate::hypervisor::{Domain, Hypervisor, Uuid, uuid_text};
 use crate::refusal::{Result, invalid};
 use crate::server::Shared;
@@ -124,9 +124,9 @@ impl SimulatedDomain {
     /// # Errors
     ///
     /// When the domain is gone.
-    pub fn emit(&self, event: &DomainEvent) -> Result<()> {
+    pub fn emit(&self, event: &DomainEventKind) -> Result<()> {
         self.change(|hypervisor, uuid| {
-            hypervisor.emit_now(uuid, event);
+            hypervisor.emit_now(uuid, event.clone());
             Ok(())
         })
     }

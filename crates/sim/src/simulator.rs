@@ -6,16 +6,20 @@ use std::path::Path;
 use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
 use tokio::sync::watch;
 use tracing::warn;
+use virtwire_protocol::constants::DomainEventId;
+use virtwire_protocol::event::{EncodeMessageError, EventId, EventKind, Message, Subject};
 use virtwire_protocol::session::KeepaliveConfig;
-use virtwire_protocol::{Procedure, Release, RemoteError};
+use virtwire_protocol::{Procedure, Program, Release, RemoteError};
 
 use crate::call::Call;
 use crate::config::{self, ConfigError};
 use crate::handlers;
 use crate::hypervisor::Hypervisor;
+use crate::hypervisor::event::Packet;
 use crate::refusal::Result;
 use crate::router::Router;
 use crate::server::{Shared, serve};
@@ -37,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) library_version: u64,
     pub(crate) hypervisor_version: u64,
     pub(crate) hostname: String,
+    pub(crate) event_callbacks: bool,
+    pub(crate) newest_domain_event: DomainEventId,
 }
 
 /// A daemon that is to be.
@@ -80,6 +86,19 @@ impl Builder {
     /// The name of the host.
     pub fn hostname(mut self, name: impl Into<String>) -> Self {
         self.settings.hostname = name.into();
+        self
+    }
+
+    /// Has the daemon be one of before libvirt 1.2.3, which knows domain events in the legacy style
+    /// only: of a kind there is one registration, for all domains, and events do not name it.
+    pub fn without_event_callbacks(mut self) -> Self {
+        self.settings.event_callbacks = false;
+        self
+    }
+
+    /// Has the daemon be one that knows no kind of domain event after this one.
+    pub fn newest_domain_event(mut self, newest: DomainEventId) -> Self {
+        self.settings.newest_domain_event = newest;
         self
     }
 
@@ -189,6 +208,8 @@ impl Simulator {
                 library_version: number(Release::new(11, 3, 0)),
                 hypervisor_version: number(Release::new(10, 0, 2)),
                 hostname: String::from("simulator"),
+                event_callbacks: true,
+                newest_domain_event: DomainEventId(i32::MAX),
             },
             router: handlers::routes(),
             hypervisor: Hypervisor::default(),
@@ -312,6 +333,42 @@ impl Simulator {
     pub fn domain(&self, name: &str) -> Option<SimulatedDomain> {
         let uuid = self.shared.hypervisor().named(name)?.uuid;
         Some(SimulatedDomain::new(Arc::clone(&self.shared), uuid))
+    }
+
+    /// Tells everybody who asked that this happened, to whatever it may be, whether the simulator
+    /// has such a thing or not. Nothing else comes of it.
+    ///
+    /// ```
+    /// use virtwire_protocol::constants::SecretUsageType;
+    /// use virtwire_protocol::event::{EventKind, SecretEventKind, Subject};
+    /// use virtwire_protocol::remote::NonnullSecret;
+    /// use virtwire_sim::Simulator;
+    ///
+    /// let simulator = Simulator::builder().start();
+    /// let secret = Subject::Secret(NonnullSecret {
+    ///     uuid: [7; 16],
+    ///     usage_type: SecretUsageType::VOLUME.0,
+    ///     usage_id: "/images/disk.qcow2".into(),
+    /// });
+    /// simulator.emit(&secret, &EventKind::Secret(SecretEventKind::ValueChanged))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// When such things do not happen to such an object, or a value exceeds its bound.
+    pub fn emit(&self, subject: &Subject<'_>, kind: &EventKind) -> Result<(), EncodeMessageError> {
+        let number = (kind.id() != EventId::ConnectionClosed).then_some(0);
+        Message::new(number, subject.clone(), kind.clone()).encode()?;
+        self.hypervisor().tell(subject.clone(), kind.clone());
+        Ok(())
+    }
+
+    /// Sends everybody who has opened a connection an event of any number and content, as a newer
+    /// or a faulty daemon might. To say it to one client only, see [`script`](crate::script).
+    pub fn emit_raw(&self, program: Program, procedure: i32, payload: impl Into<Bytes>) {
+        let packet = Packet::new(program, procedure, payload.into());
+        self.hypervisor().tell_all(&packet);
     }
 
     /// How many connections there are.

@@ -98,7 +98,7 @@ pub struct Reply {
     pub stream: Option<StreamId>,
 }
 
-/// An event as received.
+/// An event as it is on the wire; [`event::Message`](crate::event::Message) has its meaning.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventPacket {

@@ -81,6 +81,12 @@ pub(crate) fn error_domain(schema: &ProcedureSchema) -> ErrorDomain {
     }
 }
 
+/// What a client is told who calls a procedure that the driver does not have.
+pub(crate) fn unsupported(schema: &ProcedureSchema) -> RemoteError {
+    let function = function_name(schema);
+    from_domain(error_domain(schema), ErrorCode::NO_SUPPORT, &function)
+}
+
 /// What a reader is told who calls a procedure that he may not call.
 pub(crate) fn denied(schema: &ProcedureSchema) -> RemoteError {
     let what = format!("read only access prevents {}", function_name(schema));

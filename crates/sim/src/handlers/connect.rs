@@ -14,6 +14,7 @@ const READ_ONLY: u32 = 1;
 
 /// `virDrvFeature`: the numbers are private to libvirt, so the tables of constants lack them.
 const KEEPALIVE: i32 = 10;
+const EVENT_CALLBACKS: i32 = 14;
 
 /// What the QEMU driver has of them; the client's half (1, 2, 5) is not among it.
 const QEMU_FEATURES: &[i32] = &[3, 4, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16];
@@ -94,6 +95,7 @@ fn close(call: &Call, (): ()) -> Result<()> {
     if let Some(client) = hypervisor.clients.get_mut(&call.client) {
         client.opened = None;
         client.registrations.clear();
+        client.close_callback = false;
     }
     Ok(())
 }
@@ -117,6 +119,7 @@ fn supports_feature(
         };
         supported |= features.contains(&args.feature);
     }
+    supported &= args.feature != EVENT_CALLBACKS || call.shared.settings.event_callbacks;
     Ok(remote::ConnectSupportsFeatureRet {
         supported: supported.into(),
     })

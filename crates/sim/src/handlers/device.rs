@@ -2,12 +2,12 @@
 
 use virtwire_protocol::RemoteError;
 use virtwire_protocol::constants::{DomainModificationImpact, ErrorCode, ErrorDomain};
+use virtwire_protocol::event::DomainEventKind;
 use virtwire_protocol::remote::{self, NonnullDomain};
 
 use crate::call::Call;
 use crate::hypervisor::disk::{disk_elements, target_of};
 use crate::hypervisor::domain::{hardware, normal};
-use crate::hypervisor::event::DomainEvent;
 use crate::hypervisor::{Domain, Hypervisor};
 use crate::refusal::{Result, check_flags, from_domain, refusal};
 use crate::router::Router;
@@ -80,7 +80,7 @@ fn plug_in(hypervisor: &mut Hypervisor, dom: &NonnullDomain<'_>, disk: &Element)
     hardware::plug(&mut live.config, next_interface);
     let target = target_of(disk).unwrap_or_default();
     let dev_alias = alias(domain, target);
-    hypervisor.emit_now(dom.uuid, &DomainEvent::DeviceAdded { dev_alias });
+    hypervisor.emit_now(dom.uuid, DomainEventKind::DeviceAdded { dev_alias });
     Ok(())
 }
 
@@ -111,7 +111,7 @@ fn detach(call: &Call, dom: &NonnullDomain<'_>, xml: &str, flags: u32) -> Result
         }
     }
     if let Some(dev_alias) = unplugged {
-        hypervisor.emit_now(dom.uuid, &DomainEvent::DeviceRemoved { dev_alias });
+        hypervisor.emit_now(dom.uuid, DomainEventKind::DeviceRemoved { dev_alias });
     }
     Ok(())
 }

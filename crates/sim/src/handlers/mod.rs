@@ -15,6 +15,7 @@ mod domain;
 mod domain_stream;
 mod event;
 mod network;
+mod network_metadata;
 mod node;
 mod snapshot;
 mod storage;
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Router {
     domain_stream::routes(&mut router);
     event::routes(&mut router);
     network::routes(&mut router);
+    network_metadata::routes(&mut router);
     snapshot::routes(&mut router);
     storage::routes(&mut router);
     volume::routes(&mut router);

@@ -1,16 +1,15 @@
 //! Virtual networks: finding, defining, starting and stopping them.
 
 use virtwire_protocol::constants::{
-    ConnectListAllNetworksFlags, ErrorCode, NetworkCreateFlags, NetworkDefineFlags, NetworkEventId,
+    ConnectListAllNetworksFlags, ErrorCode, NetworkCreateFlags, NetworkDefineFlags,
     NetworkEventLifecycleType, NetworkXmlFlags,
 };
+use virtwire_protocol::event::NetworkEventKind;
 use virtwire_protocol::remote::{self, NonnullNetwork};
 use virtwire_xdr::Str;
 
-use super::event::{deregister, failure, register};
 use crate::call::Call;
 use crate::hypervisor::Hypervisor;
-use crate::hypervisor::event::{EventClass, Packet};
 use crate::hypervisor::network::{Network, network};
 use crate::refusal::{Result, check_flags};
 use crate::router::Router;
@@ -20,7 +19,6 @@ pub(super) fn routes(router: &mut Router) {
     list(router);
     change(router);
     describe(router);
-    events(router);
 }
 
 fn find(router: &mut Router) {
@@ -198,30 +196,7 @@ fn describe(router: &mut Router) {
     });
 }
 
-fn events(router: &mut Router) {
-    router.on::<remote::ConnectNetworkEventRegisterAny>(|call, args| {
-        let event = args.event_id;
-        if NetworkEventId(event).name().is_none() {
-            return Err(failure(&format!("unsupported network event ID {event}")));
-        }
-        let object = args.net.map(|net| net.uuid);
-        let callback_id = register(call, EventClass::Network, event, object)?;
-        Ok(remote::ConnectNetworkEventRegisterAnyRet { callback_id })
-    });
-    router.on::<remote::ConnectNetworkEventDeregisterAny>(|call, args| {
-        deregister(call, EventClass::Network, args.callback_id)
-    });
-}
-
 fn tell(hypervisor: &mut Hypervisor, net: &NonnullNetwork<'_>, event: NetworkEventLifecycleType) {
-    let kind = NetworkEventId::LIFECYCLE.0;
-    hypervisor.broadcast(EventClass::Network, kind, net.uuid, |callback| {
-        let message = remote::NetworkEventLifecycleMsg {
-            callback_id: callback?,
-            net: net.clone(),
-            event: event.0,
-            detail: 0,
-        };
-        Packet::new::<remote::NetworkEventLifecycle>(&message)
-    });
+    let kind = NetworkEventKind::Lifecycle { event, detail: 0 };
+    hypervisor.tell(net.clone().into(), kind.into());
 }

@@ -2,16 +2,15 @@
 
 use virtwire_protocol::constants::{
     ConnectListAllStoragePoolsFlags, ErrorCode, StoragePoolCreateFlags, StoragePoolDefineFlags,
-    StoragePoolEventId, StoragePoolEventLifecycleType, StoragePoolState, StorageXmlFlags,
+    StoragePoolEventLifecycleType, StoragePoolState, StorageXmlFlags,
 };
+use virtwire_protocol::event::StoragePoolEventKind;
 use virtwire_protocol::remote::{self, NonnullStoragePool};
 use virtwire_xdr::Str;
 
-use super::event::{deregister, failure, register};
 use crate::call::Call;
 use crate::hypervisor::Hypervisor;
 use crate::hypervisor::domain::free_uuid;
-use crate::hypervisor::event::{EventClass, Packet};
 use crate::hypervisor::storage::{Pool, PoolDefinition, Purpose, storage};
 use crate::refusal::{Result, check_flags};
 use crate::router::Router;
@@ -22,7 +21,6 @@ pub(super) fn routes(router: &mut Router) {
     define(router);
     run(router);
     describe(router);
-    events(router);
 }
 
 fn find(router: &mut Router) {
@@ -301,48 +299,18 @@ fn describe(router: &mut Router) {
     });
 }
 
-fn events(router: &mut Router) {
-    router.on::<remote::ConnectStoragePoolEventRegisterAny>(|call, args| {
-        let event = args.event_id;
-        if StoragePoolEventId(event).name().is_none() {
-            let what = format!("unsupported storage pool event ID {event}");
-            return Err(failure(&what));
-        }
-        let object = args.pool.map(|pool| pool.uuid);
-        let callback_id = register(call, EventClass::StoragePool, event, object)?;
-        Ok(remote::ConnectStoragePoolEventRegisterAnyRet { callback_id })
-    });
-    router.on::<remote::ConnectStoragePoolEventDeregisterAny>(|call, args| {
-        deregister(call, EventClass::StoragePool, args.callback_id)
-    });
-}
-
 /// Tells everybody who asked what happened to a pool.
 fn tell(
     hypervisor: &mut Hypervisor,
     pool: &NonnullStoragePool<'_>,
     event: StoragePoolEventLifecycleType,
 ) {
-    let kind = StoragePoolEventId::LIFECYCLE.0;
-    hypervisor.broadcast(EventClass::StoragePool, kind, pool.uuid, |callback| {
-        let message = remote::StoragePoolEventLifecycleMsg {
-            callback_id: callback?,
-            pool: pool.clone(),
-            event: event.0,
-            detail: 0,
-        };
-        Packet::new::<remote::StoragePoolEventLifecycle>(&message)
-    });
+    let kind = StoragePoolEventKind::Lifecycle { event, detail: 0 };
+    hypervisor.tell(pool.clone().into(), kind.into());
 }
 
 /// Tells everybody who asked that a pool was refreshed.
 pub(super) fn refreshed(hypervisor: &mut Hypervisor, pool: &NonnullStoragePool<'_>) {
-    let kind = StoragePoolEventId::REFRESH.0;
-    hypervisor.broadcast(EventClass::StoragePool, kind, pool.uuid, |callback| {
-        let message = remote::StoragePoolEventRefreshMsg {
-            callback_id: callback?,
-            pool: pool.clone(),
-        };
-        Packet::new::<remote::StoragePoolEventRefresh>(&message)
-    });
+    let kind = StoragePoolEventKind::Refresh;
+    hypervisor.tell(pool.clone().into(), kind.into());
 }

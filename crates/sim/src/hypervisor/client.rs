@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 use tracing::debug;
+use virtwire_protocol::event::{EventId, Message};
 use virtwire_protocol::session::KeepaliveConfig;
 
 use super::event::{Packet, Registration};
@@ -32,6 +33,8 @@ pub(crate) struct Client {
     pub(crate) opened: Option<Opened>,
     /// The events that it wants.
     pub(crate) registrations: Vec<Registration>,
+    /// Whether it wants to hear of the end of the daemon's own connection.
+    pub(crate) close_callback: bool,
     /// To the task that serves it; `None` when it is to be cut off.
     pub(crate) notices: Option<mpsc::Sender<Notice>>,
 }
@@ -46,13 +49,22 @@ pub(crate) struct Opened {
 }
 
 /// Which of libvirt's drivers the simulator passes for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Driver {
     Qemu,
     Test,
 }
 
 impl Client {
+    /// The registrations that want this event, by what it says of them.
+    pub(crate) fn callbacks(&self, event: &Message<'_>) -> Vec<Option<i32>> {
+        if event.kind.id() == EventId::ConnectionClosed {
+            return Vec::from_iter(self.close_callback.then_some(None));
+        }
+        let wanting = self.registrations.iter().filter(|one| one.wants(event));
+        wanting.map(Registration::callback).collect()
+    }
+
     /// Sends a notice; a client that is too far behind is cut off.
     pub(crate) fn notify(&mut self, notice: Notice) {
         let Some(notices) = &self.notices else {

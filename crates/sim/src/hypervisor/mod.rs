@@ -14,17 +14,19 @@ pub(crate) mod model;
 pub(crate) mod moment;
 pub(crate) mod monitor;
 pub(crate) mod network;
+pub(crate) mod note;
 pub(crate) mod snapshot;
 pub(crate) mod storage;
 
 use std::collections::{BTreeMap, HashMap};
 
 use virtwire_protocol::constants::ErrorCode;
+use virtwire_protocol::event::EventClass;
 use virtwire_protocol::remote::NonnullDomain;
 
+use self::client::Driver;
 pub(crate) use self::client::{Client, ClientId};
 pub(crate) use self::domain::Domain;
-use self::event::EventClass;
 use self::host::Host;
 use self::image::Images;
 use self::model::Model;
@@ -53,7 +55,7 @@ pub(crate) struct Hypervisor {
     /// The host, if somebody has described it.
     pub(crate) host: Option<Host>,
     next_client: u64,
-    next_callbacks: BTreeMap<EventClass, i32>,
+    next_callbacks: BTreeMap<(Driver, EventClass), i32>,
     next_domain: i32,
     pub(crate) next_interface: u32,
 }
@@ -63,14 +65,6 @@ impl Hypervisor {
     pub(crate) fn next_domain_id(&mut self) -> i32 {
         self.next_domain = self.next_domain.wrapping_add(1) & i32::MAX;
         self.next_domain
-    }
-
-    /// A number for an event registration. The first of a class is 0, as it is in a fresh libvirtd.
-    pub(crate) fn next_callback_id(&mut self, class: EventClass) -> i32 {
-        let next = self.next_callbacks.entry(class).or_default();
-        let id = *next;
-        *next = next.wrapping_add(1) & i32::MAX;
-        id
     }
 
     /// The storage pools to be changed, and the images that domains know of their volumes.

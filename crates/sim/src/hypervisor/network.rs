@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use virtwire_protocol::RemoteError;
 use virtwire_protocol::constants::{
-    ConnectListAllNetworksFlags as Flags, ErrorCode, ErrorDomain, NetworkXmlFlags,
+    ConnectListAllNetworksFlags as Flags, ErrorCode, ErrorDomain, NetworkUpdateFlags,
+    NetworkXmlFlags,
 };
 use virtwire_protocol::remote::NonnullNetwork;
 use virtwire_xdr::Str;
@@ -18,9 +19,11 @@ use crate::xml::Element;
 const MAX_NETWORKS: usize = 16_384;
 
 /// What libvirt writes into a network's XML, in its order.
-const ORDER: [&str; 15] = [
+const ORDER: [&str; 17] = [
     "name",
     "uuid",
+    "title",
+    "description",
     "metadata",
     "forward",
     "bridge",
@@ -111,6 +114,45 @@ impl Network {
         either(Flags::ACTIVE, Flags::INACTIVE, self.is_active())
             && either(Flags::PERSISTENT, Flags::TRANSIENT, self.is_persistent())
             && either(Flags::AUTOSTART, Flags::NO_AUTOSTART, self.autostart)
+    }
+
+    /// What the flags mean now, whether it is what runs and what is defined.
+    fn impact(&self, flags: NetworkUpdateFlags) -> Result<(bool, bool)> {
+        let (live, config) = match flags & (NetworkUpdateFlags::LIVE | NetworkUpdateFlags::CONFIG) {
+            NetworkUpdateFlags::CURRENT => (self.is_active(), !self.is_active()),
+            flags => (
+                flags.contains(NetworkUpdateFlags::LIVE),
+                flags.contains(NetworkUpdateFlags::CONFIG),
+            ),
+        };
+        let refused = |what| Err(network(ErrorCode::OPERATION_INVALID, what));
+        if live && !self.is_active() {
+            return refused("network is not running");
+        }
+        if config && !self.is_persistent() {
+            return refused("cannot change persistent config of a transient network");
+        }
+        Ok((live, config))
+    }
+
+    /// The side that a question is about.
+    pub(crate) fn side(&self, flags: NetworkUpdateFlags) -> Result<Option<&Element>> {
+        let (live, _) = self.impact(flags)?;
+        Ok(match live {
+            true => self.live.as_ref(),
+            false => self.definition.as_ref(),
+        })
+    }
+
+    /// All sides that a change is to affect.
+    pub(crate) fn sides(
+        &mut self,
+        flags: NetworkUpdateFlags,
+    ) -> Result<impl Iterator<Item = &mut Element>> {
+        let (live, config) = self.impact(flags)?;
+        let live = self.live.as_mut().filter(|_| live);
+        let config = self.definition.as_mut().filter(|_| config);
+        Ok(live.into_iter().chain(config))
     }
 
     /// Starts it.

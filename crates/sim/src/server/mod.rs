@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
 use virtwire_protocol::schema::{ProcedureKind, ProcedureSchema};
 use virtwire_protocol::session::{KeepaliveConfig, Request, ServerConfig};
-use virtwire_protocol::{Program, RemoteError, lxc, qemu, remote};
+use virtwire_protocol::{Procedure, Program, RemoteError, lxc, qemu, remote};
 
 use crate::access;
 use crate::call::Call;
@@ -100,6 +100,7 @@ impl Shared {
             read_only,
             opened: None,
             registrations: Vec::new(),
+            close_callback: false,
             notices: Some(notices),
         };
         hypervisor.clients.insert(id, client);
@@ -116,7 +117,7 @@ impl Shared {
             Ok(schema) => {
                 let driver = call.driver();
                 let answer = self.router.answer(call, request);
-                let answer = answer.unwrap_or_else(|| refuse(unsupported(schema)));
+                let answer = answer.unwrap_or_else(|| refuse(access::unsupported(schema)));
                 Box::pin(async move { answer.await.map_err(|error| spoken_by(driver, error)) })
             }
             Err(error) => refuse(error),
@@ -137,7 +138,7 @@ impl Shared {
             )));
         }
         let schema = access::find(program, number)
-            .filter(|schema| schema.kind == ProcedureKind::Call)
+            .filter(|schema| schema.kind == ProcedureKind::Call && self.has(program, number))
             .ok_or_else(|| rpc(&format!("unknown procedure: {number}")))?;
         if let Some(error) = self.planned((program, number)) {
             return Err(error);
@@ -160,10 +161,23 @@ impl Shared {
         Ok(schema)
     }
 
+    /// Whether the daemon is of a release that has the procedure.
+    fn has(&self, program: Program, number: i32) -> bool {
+        const NEWER: [(Program, i32); 2] = [
+            number_of::<remote::ConnectDomainEventCallbackRegisterAny>(),
+            number_of::<remote::ConnectDomainEventCallbackDeregisterAny>(),
+        ];
+        self.settings.event_callbacks || !NEWER.contains(&(program, number))
+    }
+
     /// The pings that the daemon starts when a client asks for the feature.
     pub(crate) fn keepalive(&self) -> Option<KeepaliveConfig> {
         self.settings.keepalive
     }
+}
+
+const fn number_of<P: Procedure>() -> (Program, i32) {
+    (P::PROGRAM, P::NUMBER)
 }
 
 /// Handlers speak as the QEMU driver does.
@@ -172,15 +186,6 @@ fn spoken_by(driver: Driver, mut error: RemoteError) -> RemoteError {
         error.domain = ErrorDomain::TEST;
     }
     error
-}
-
-fn unsupported(schema: &ProcedureSchema) -> RemoteError {
-    let function = access::function_name(schema);
-    from_domain(
-        access::error_domain(schema),
-        ErrorCode::NO_SUPPORT,
-        &function,
-    )
 }
 
 fn rpc(message: &str) -> RemoteError {

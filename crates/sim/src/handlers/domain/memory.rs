@@ -1,12 +1,12 @@
 //! A domain's memory.
 
 use virtwire_protocol::constants::{DomainMemoryModFlags as Flags, DomainMemoryStatTags as Tag};
+use virtwire_protocol::event::DomainEventKind;
 use virtwire_protocol::remote::{self, DomainMemoryStat, NonnullDomain};
 
 use crate::call::Call;
 use crate::hypervisor::Domain;
 use crate::hypervisor::domain::settings::{self, Memory};
-use crate::hypervisor::event::DomainEvent;
 use crate::refusal::{Result, check_flags, invalid, not_valid_now};
 use crate::router::Router;
 
@@ -108,7 +108,7 @@ fn set(call: &Call, dom: &NonnullDomain<'_>, kib: u64, flags: Flags) -> Result<(
     }
     let uuid = domain.uuid;
     if impact.live && !domain.is_test() {
-        hypervisor.emit_now(uuid, &DomainEvent::BalloonChange { actual: kib });
+        hypervisor.emit_now(uuid, DomainEventKind::BalloonChange { actual: kib });
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use virtwire_protocol::constants::{
     ConnectDomainEventBlockJobStatus as Status, DomainJobType, ErrorCode,
 };
+use virtwire_protocol::event::DomainEventKind;
 use virtwire_protocol::remote::NonnullDomain;
 
 pub(crate) use self::description::{BackupDescription, BackupTarget};
@@ -14,7 +15,6 @@ pub(crate) use self::result::{CompletedJob, Figures};
 use super::block_job::{JobKey, NewJob, Work};
 use super::checkpoint::Checkpoint;
 use super::disk::{Disk, Layer};
-use super::event::DomainEvent;
 use super::image::Image;
 use super::lock::TurnGuard;
 use super::model::Model;
@@ -300,7 +300,7 @@ impl Hypervisor {
         };
         let params = job.params();
         domain.completed_job = Some(job);
-        self.emit_now(uuid, &DomainEvent::JobCompleted { params });
+        self.emit_now(uuid, DomainEventKind::JobCompleted { params });
     }
 
     /// What a domain's job is at; `None` when it has none.

@@ -6,11 +6,11 @@ use tokio::time::Instant;
 use virtwire_protocol::constants::{
     ConnectDomainEventBlockJobStatus as Status, DomainBlockJobType,
 };
+use virtwire_protocol::event::DomainEventKind;
 
 use super::step::Step;
 use super::{BlockJob, Ended, JobKey, Phase, Work};
 use crate::hypervisor::disk::{Chain, Disk, Layer, MirrorJob, MirrorState, disk_element_mut};
-use crate::hypervisor::event::DomainEvent;
 use crate::hypervisor::model::Model;
 use crate::hypervisor::{Hypervisor, Uuid};
 use crate::xml::Element;
@@ -73,12 +73,12 @@ impl Hypervisor {
     pub(super) fn announce(&mut self, news: &Announcement) {
         let (kind, status) = (news.kind, news.status);
         if let Some(path) = news.path.clone() {
-            let event = DomainEvent::BlockJob { path, kind, status };
-            self.emit(news.domain, &news.name, news.id, &event);
+            let event = DomainEventKind::BlockJob { path, kind, status };
+            self.emit(news.domain, &news.name, news.id, event);
         }
         let dst = news.target.clone();
-        let event = DomainEvent::BlockJob2 { dst, kind, status };
-        self.emit(news.domain, &news.name, news.id, &event);
+        let event = DomainEventKind::BlockJob2 { dst, kind, status };
+        self.emit(news.domain, &news.name, news.id, event);
     }
 
     fn announcement(&mut self, key: &JobKey, status: Status) -> Option<Announcement> {

@@ -17,13 +17,13 @@ pub(crate) use self::threshold::Threshold;
 pub(crate) use self::writes::{Writes, time_for, transferred};
 use super::backup::Backup;
 use super::block_job::BlockJob;
-use super::event::DomainEvent;
 use super::image::Image;
 use super::model::Model;
 use super::monitor::Monitor;
 use super::{Hypervisor, Uuid};
 use crate::refusal::{Result, from_domain, invalid, refusal};
 use crate::xml::Element;
+use virtwire_protocol::event::DomainEventKind;
 
 /// How many disks a domain may have.
 const MAX_DISKS: usize = 1024;
@@ -335,7 +335,7 @@ impl Hypervisor {
         let live = self.domains.get(&uuid).and_then(|it| it.live.as_ref());
         if live.is_some_and(|live| live.disks.monitor.is_frozen()) {
             // Its process is killed in the middle of a conversation.
-            self.emit_now(uuid, &DomainEvent::ControlError);
+            self.emit_now(uuid, DomainEventKind::ControlError);
         }
         self.end_backup(uuid, DomainJobType::CANCELLED);
     }

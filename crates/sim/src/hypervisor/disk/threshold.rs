@@ -1,11 +1,11 @@
 //! Being told when an image has grown so far.
 
 use tokio::time::Instant;
+use virtwire_protocol::event::DomainEventKind;
 
 use super::Disk;
 use super::layer::Layer;
 use super::writes::time_for;
-use crate::hypervisor::event::DomainEvent;
 use crate::hypervisor::image::Image;
 use crate::hypervisor::model::Model;
 use crate::hypervisor::{Hypervisor, Uuid};
@@ -57,17 +57,17 @@ impl Hypervisor {
                 is_top,
                 excess,
             } = one;
-            let event = |dev: String| DomainEvent::BlockThreshold {
+            let event = |dev: String| DomainEventKind::BlockThreshold {
                 dev,
                 path: path.clone(),
                 threshold: threshold.bytes,
                 excess,
             };
             if is_top && !threshold.numbered {
-                self.emit_now(domain, &event(target.to_owned()));
+                self.emit_now(domain, event(target.to_owned()));
             }
             let index = threshold.index;
-            self.emit_now(domain, &event(format!("{target}[{index}]")));
+            self.emit_now(domain, event(format!("{target}[{index}]")));
         }
         waited_for.then_some(next)
     }

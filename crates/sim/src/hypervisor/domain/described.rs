@@ -68,7 +68,7 @@ pub(super) fn check_name(name: &str) -> Result<()> {
 }
 
 /// Something is wrong with the XML.
-pub(super) fn fault(about: &str) -> RemoteError {
+pub(crate) fn fault(about: &str) -> RemoteError {
     from_domain(ErrorDomain::DOMAIN, ErrorCode::XML_ERROR, about)
 }
 

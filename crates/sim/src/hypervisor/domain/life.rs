@@ -4,17 +4,17 @@ use tokio::time::Instant;
 use virtwire_protocol::constants::{
     DomainEventCrashedDetailType, DomainEventDefinedDetailType, DomainEventIoErrorAction,
     DomainEventResumedDetailType, DomainEventShutdownDetailType, DomainEventStartedDetailType,
-    DomainEventStoppedDetailType, DomainEventSuspendedDetailType, DomainEventType,
-    DomainEventUndefinedDetailType, DomainJobOperation, DomainPausedReason, DomainRunningReason,
-    DomainShutdownReason, DomainShutoffReason, DomainState, ErrorCode, names,
+    DomainEventStoppedDetailType, DomainEventSuspendedDetailType, DomainEventUndefinedDetailType,
+    DomainJobOperation, DomainPausedReason, DomainRunningReason, DomainShutdownReason,
+    DomainShutoffReason, DomainState, ErrorCode, names,
 };
+use virtwire_protocol::event::{DomainEventKind, Lifecycle};
 use virtwire_protocol::remote::{TypedParam, TypedParamValue};
 
 use super::described::check_name;
 use super::settings::{self, Memory};
 use super::{Described, Domain, Live, Saved, hardware};
 use crate::hypervisor::disk::Disks;
-use crate::hypervisor::event::DomainEvent;
 use crate::hypervisor::{ClientId, Hypervisor, Uuid, uuid_text};
 use crate::refusal::{Result, not_valid_now, refusal};
 use crate::xml::Element;
@@ -88,7 +88,7 @@ impl Hypervisor {
             Some(_) => DomainEventDefinedDetailType::UPDATED,
             None => DomainEventDefinedDetailType::ADDED,
         };
-        self.tell(uuid, DomainEventType::DEFINED, detail.0);
+        self.step(uuid, detail);
         Ok(uuid)
     }
 
@@ -125,7 +125,7 @@ impl Hypervisor {
         domain.autostart = false;
         domain.saved = None;
         let detail = DomainEventUndefinedDetailType::REMOVED;
-        self.tell(uuid, DomainEventType::UNDEFINED, detail.0);
+        self.step(uuid, detail);
         self.drop_if_gone(uuid);
     }
 
@@ -154,11 +154,10 @@ impl Hypervisor {
         if let Some(definition) = &mut domain.definition {
             definition.set_child_text("name", name);
         }
-        let gone = DomainEventUndefinedDetailType::RENAMED.0;
-        let event = DomainEvent::lifecycle(DomainEventType::UNDEFINED, gone);
-        self.emit(uuid, &old, -1, &event);
-        let come = DomainEventDefinedDetailType::RENAMED.0;
-        self.tell(uuid, DomainEventType::DEFINED, come);
+        let gone = DomainEventUndefinedDetailType::RENAMED;
+        self.emit(uuid, &old, -1, Lifecycle::from(gone));
+        let come = DomainEventDefinedDetailType::RENAMED;
+        self.step(uuid, come);
         Ok(())
     }
 }
@@ -236,21 +235,21 @@ impl Hypervisor {
             false => domain.set_running(running),
         }
         let restored = detail == DomainEventStartedDetailType::RESTORED;
-        let resumed = DomainEventResumedDetailType::UNPAUSED.0;
+        let resumed = DomainEventResumedDetailType::UNPAUSED;
         // QEMU starts stopped and is then told to go on, which is heard first.
         if !test && !restored && !start.paused {
-            self.tell(uuid, DomainEventType::RESUMED, resumed);
+            self.step(uuid, resumed);
         }
-        self.tell(uuid, DomainEventType::STARTED, detail.0);
+        self.step(uuid, detail);
         if start.paused {
             let suspended = match restored {
                 true => DomainEventSuspendedDetailType::RESTORED,
                 false => DomainEventSuspendedDetailType::PAUSED,
             };
-            self.tell(uuid, DomainEventType::SUSPENDED, suspended.0);
+            self.step(uuid, suspended);
         } else if !test && restored {
-            let resumed = DomainEventResumedDetailType::FROM_SNAPSHOT.0;
-            self.tell(uuid, DomainEventType::RESUMED, resumed);
+            let resumed = DomainEventResumedDetailType::FROM_SNAPSHOT;
+            self.step(uuid, resumed);
         }
         Ok(())
     }
@@ -264,8 +263,8 @@ impl Hypervisor {
         let id = live.id;
         // A process that is asked to end says so before it does; one that hangs is killed.
         if why == Stop::Destroyed && !live.disks.monitor.is_frozen() && !domain.is_test() {
-            let detail = DomainEventShutdownDetailType::HOST.0;
-            self.tell(uuid, DomainEventType::SHUTDOWN, detail);
+            let detail = DomainEventShutdownDetailType::HOST;
+            self.step(uuid, detail);
         }
         self.close_disks(uuid);
         let Some(domain) = self.domains.get_mut(&uuid) else {
@@ -274,14 +273,9 @@ impl Hypervisor {
         domain.live = None;
         (domain.state, domain.reason) = (DomainState::SHUTOFF, why.reason().0);
         let name = domain.name.clone();
-        let event = DomainEvent::lifecycle(DomainEventType::STOPPED, why.detail().0);
+        let event = Lifecycle::from(why.detail());
         self.drop_if_gone(uuid);
-        self.emit(
-            uuid,
-            &name,
-            if why.keeps_number() { id } else { -1 },
-            &event,
-        );
+        self.emit(uuid, &name, if why.keeps_number() { id } else { -1 }, event);
         Ok(())
     }
 
@@ -308,8 +302,8 @@ impl Hypervisor {
         }
         if now {
             domain.set_paused(DomainPausedReason::SAVE);
-            let detail = DomainEventSuspendedDetailType::PAUSED.0;
-            self.tell(uuid, DomainEventType::SUSPENDED, detail);
+            let detail = DomainEventSuspendedDetailType::PAUSED;
+            self.step(uuid, detail);
         }
         self.tell_saving(uuid);
         self.stop(uuid, Stop::Saved)
@@ -318,7 +312,7 @@ impl Hypervisor {
     /// For QEMU saving is a migration, which is over in two rounds, into a file.
     fn tell_saving(&mut self, uuid: Uuid) {
         for iteration in 1..=2 {
-            self.emit_now(uuid, &DomainEvent::MigrationIteration { iteration });
+            self.emit_now(uuid, DomainEventKind::MigrationIteration { iteration });
         }
         let Some(domain) = self.domains.get(&uuid) else {
             return;
@@ -343,7 +337,7 @@ impl Hypervisor {
             value,
         });
         let params = params.into();
-        self.emit_now(uuid, &DomainEvent::JobCompleted { params });
+        self.emit_now(uuid, DomainEventKind::JobCompleted { params });
     }
 
     /// A client has gone, and with it the domains that it did not want to outlive it.
@@ -389,8 +383,8 @@ impl Hypervisor {
         }
         if domain.state != DomainState::PAUSED {
             domain.set_paused(DomainPausedReason::USER);
-            let detail = DomainEventSuspendedDetailType::PAUSED.0;
-            self.tell(uuid, DomainEventType::SUSPENDED, detail);
+            let detail = DomainEventSuspendedDetailType::PAUSED;
+            self.step(uuid, detail);
         }
         Ok(())
     }
@@ -407,8 +401,8 @@ impl Hypervisor {
             _ => {}
         }
         domain.set_running(DomainRunningReason::UNPAUSED);
-        let detail = DomainEventResumedDetailType::UNPAUSED.0;
-        self.tell(uuid, DomainEventType::RESUMED, detail);
+        let detail = DomainEventResumedDetailType::UNPAUSED;
+        self.step(uuid, detail);
         Ok(())
     }
 
@@ -421,8 +415,8 @@ impl Hypervisor {
         if !domain.is_test() {
             (domain.state, domain.reason) =
                 (DomainState::SHUTDOWN, DomainShutdownReason::UNKNOWN.0);
-            let detail = DomainEventShutdownDetailType::GUEST.0;
-            self.tell(uuid, DomainEventType::SHUTDOWN, detail);
+            let detail = DomainEventShutdownDetailType::GUEST;
+            self.step(uuid, detail);
         }
         self.stop(uuid, Stop::ShutDown)
     }
@@ -450,7 +444,7 @@ impl Hypervisor {
             domain.set_paused(DomainPausedReason::CRASHED);
         }
         if !domain.is_test() {
-            self.emit_now(uuid, &DomainEvent::Reboot);
+            self.emit_now(uuid, DomainEventKind::Reboot);
         }
         Ok(())
     }
@@ -464,14 +458,14 @@ impl Hypervisor {
         domain.state = DomainState::CRASHED;
         domain.reason = virtwire_protocol::constants::DomainCrashedReason::PANICKED.0;
         let action = domain.current().child_text("on_crash").unwrap_or_default();
-        let detail = DomainEventCrashedDetailType::PANICKED.0;
-        self.tell(uuid, DomainEventType::CRASHED, detail);
+        let detail = DomainEventCrashedDetailType::PANICKED;
+        self.step(uuid, detail);
         match action.as_str() {
             "restart" | "rename-restart" | "coredump-restart" => {
                 if let Some(domain) = self.domains.get_mut(&uuid) {
                     domain.set_running(DomainRunningReason::CRASHED);
                 }
-                self.emit_now(uuid, &DomainEvent::Reboot);
+                self.emit_now(uuid, DomainEventKind::Reboot);
                 Ok(())
             }
             "preserve" => Ok(()),
@@ -498,27 +492,27 @@ impl Hypervisor {
         if was_running {
             domain.set_paused(DomainPausedReason::IOERROR);
         }
-        let event = DomainEvent::IoError {
+        let event = DomainEventKind::IoError {
             src_path: src_path.clone(),
             dev_alias: dev_alias.clone(),
             action,
         };
-        self.emit_now(uuid, &event);
-        let event = DomainEvent::IoErrorReason {
+        self.emit_now(uuid, event);
+        let event = DomainEventKind::IoErrorReason {
             src_path,
             dev_alias,
             action,
             reason: reason.to_owned(),
         };
-        self.emit_now(uuid, &event);
+        self.emit_now(uuid, event);
         if was_running {
-            let detail = DomainEventSuspendedDetailType::IOERROR.0;
-            self.tell(uuid, DomainEventType::SUSPENDED, detail);
+            let detail = DomainEventSuspendedDetailType::IOERROR;
+            self.step(uuid, detail);
         }
         Ok(())
     }
 
-    fn tell(&mut self, uuid: Uuid, event: DomainEventType, detail: i32) {
-        self.emit_now(uuid, &DomainEvent::lifecycle(event, detail));
+    fn step(&mut self, uuid: Uuid, step: impl Into<Lifecycle>) {
+        self.emit_now(uuid, step.into());
     }
 }

@@ -1,9 +1,8 @@
 //! A domain: what is defined, what runs, and how the one becomes the other.
 
-mod described;
+pub(crate) mod described;
 pub(crate) mod hardware;
 mod life;
-pub(crate) mod metadata;
 pub(crate) mod normal;
 pub(crate) mod settings;
 

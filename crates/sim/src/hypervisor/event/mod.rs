@@ -1,59 +1,19 @@
 //! Events on their way to those who asked for them.
 
-mod domain;
-mod packet;
+mod registration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use tracing::warn;
-use virtwire_protocol::Event;
+use virtwire_protocol::Program;
+use virtwire_protocol::event::{DomainEventKind, EventClass, EventKind, Message, Subject};
 use virtwire_protocol::header::{Header, MessageType, Serial, Status};
 use virtwire_protocol::remote::NonnullDomain;
 use virtwire_protocol::session::Route;
-use virtwire_xdr::{Encode, Str, Writer};
+use virtwire_xdr::Str;
 
-pub use self::domain::DomainEvent;
-use super::client::Notice;
+pub(crate) use self::registration::{MonitorFilter, Object, Registration};
+use super::client::{Driver, Notice};
 use super::{Domain, Hypervisor, Uuid};
-
-/// What kind of object an event is about. Each has kinds of events and registration numbers of its
-/// own, so that those of two classes may be the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum EventClass {
-    /// Domains.
-    Domain,
-    /// Virtual networks.
-    Network,
-    /// Storage pools.
-    StoragePool,
-}
-
-/// A client's wish for events of a kind.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Registration {
-    /// What it is about.
-    pub(crate) class: EventClass,
-    /// What the client gives it up by.
-    pub(crate) id: i32,
-    /// Whether the client asked in the legacy style: its events do not name the registration.
-    pub(crate) legacy: bool,
-    /// The kind, within the class.
-    pub(crate) event: i32,
-    /// The only object that is of interest.
-    pub(crate) object: Option<Uuid>,
-}
-
-impl Registration {
-    /// What an event for it says of the registration: nothing in the legacy style.
-    pub(crate) fn callback(&self) -> Option<i32> {
-        (!self.legacy).then_some(self.id)
-    }
-
-    fn wants(&self, class: EventClass, event: i32, object: Uuid) -> bool {
-        self.class == class
-            && self.event == event
-            && self.object.is_none_or(|wanted| wanted == object)
-    }
-}
 
 /// An event as it is sent.
 #[derive(Debug, Clone)]
@@ -63,38 +23,31 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
-    /// The packet of an event; none when a value exceeds its bound.
-    pub(crate) fn new<E: Event>(message: &E::Msg<'_>) -> Option<Self> {
-        let mut buffer = BytesMut::new();
-        if let Err(error) = message.encode(&mut Writer::new(&mut buffer)) {
-            warn!(event = E::NAME, %error, "an event cannot be sent");
-            return None;
-        }
+    pub(crate) fn new(program: Program, procedure: i32, payload: Bytes) -> Self {
         // The serial that libvirt puts into every event.
-        let route = Route::new(E::PROGRAM, E::NUMBER, Serial::new(1));
-        Some(Self {
+        let route = Route::new(program, procedure, Serial::new(1));
+        Self {
             header: route.header(MessageType::Message, Status::Ok),
-            payload: buffer.freeze(),
-        })
+            payload,
+        }
+    }
+
+    /// The packet of an event; none when a value exceeds its bound, or the kind is too new for the
+    /// style.
+    fn of(message: &Message<'_>) -> Option<Self> {
+        match message.encode() {
+            Ok(packet) => Some(Self::new(packet.program, packet.procedure, packet.payload)),
+            Err(error) => {
+                warn!(%error, "an event cannot be sent");
+                None
+            }
+        }
     }
 }
 
 impl Hypervisor {
-    /// Tells everybody who asked what happened to a domain. The domain's number is what it was
-    /// when it happened.
-    pub(crate) fn emit(&mut self, uuid: Uuid, name: &str, id: i32, event: &DomainEvent) {
-        let dom = NonnullDomain {
-            name: Str::from(name),
-            uuid,
-            id,
-        };
-        self.broadcast(EventClass::Domain, event.id().0, uuid, |callback| {
-            event.packet(dom.clone(), callback)
-        });
-    }
-
     /// Tells everybody who asked what happened to a domain, as it is now.
-    pub(crate) fn emit_now(&mut self, uuid: Uuid, event: &DomainEvent) {
+    pub(crate) fn emit_now(&mut self, uuid: Uuid, event: impl Into<DomainEventKind>) {
         let Some(domain) = self.domains.get(&uuid) else {
             return;
         };
@@ -102,24 +55,52 @@ impl Hypervisor {
         self.emit(uuid, &name, id, event);
     }
 
-    /// Sends an event to everybody who asked for it: to each registration a packet of its own,
-    /// made by `packet` for the registration's number; `None` stands for the legacy style.
-    pub(crate) fn broadcast(
+    /// Tells everybody who asked what happened to a domain. The domain's number is what it was
+    /// when it happened.
+    pub(crate) fn emit(
         &mut self,
-        class: EventClass,
-        event: i32,
-        object: Uuid,
-        packet: impl Fn(Option<i32>) -> Option<Packet>,
+        uuid: Uuid,
+        name: &str,
+        id: i32,
+        event: impl Into<DomainEventKind>,
     ) {
+        let name = Str::from(name);
+        let event = event.into();
+        self.tell(NonnullDomain { name, uuid, id }.into(), event.into());
+    }
+
+    /// Tells everybody who asked what happened: for each registration a packet of its own.
+    pub(crate) fn tell(&mut self, subject: Subject<'_>, kind: EventKind) {
+        let mut message = Message::new(None, subject, kind);
         for client in self.clients.values_mut() {
-            let wanting = client
-                .registrations
-                .iter()
-                .filter(|one| one.wants(class, event, object));
-            let packets: Vec<Packet> = wanting.filter_map(|one| packet(one.callback())).collect();
-            for packet in packets {
-                client.notify(Notice::Event(packet));
+            for callback_id in client.callbacks(&message) {
+                message.callback_id = callback_id;
+                if let Some(packet) = Packet::of(&message) {
+                    client.notify(Notice::Event(packet));
+                }
             }
         }
+    }
+
+    /// Sends a packet to everybody who has opened a connection, whether they asked or not.
+    pub(crate) fn tell_all(&mut self, packet: &Packet) {
+        for client in self.clients.values_mut() {
+            if client.opened.is_some() {
+                client.notify(Notice::Event(packet.clone()));
+            }
+        }
+    }
+
+    /// A number for an event registration. Each of libvirt's drivers counts from 0, and those of a
+    /// hypervisor count for more than one class.
+    pub(crate) fn next_callback_id(&mut self, driver: Driver, class: EventClass) -> i32 {
+        let counter = match (driver, class) {
+            (Driver::Test, _) | (_, EventClass::QemuMonitor) => EventClass::Domain,
+            _ => class,
+        };
+        let next = self.next_callbacks.entry((driver, counter)).or_default();
+        let id = *next;
+        *next = next.wrapping_add(1) & i32::MAX;
+        id
     }
 }

@@ -1,17 +1,16 @@
 //! What can happen to a domain.
 
-use virtwire_protocol::constants::{
+use super::Lifecycle;
+use crate::constants::{
     ConnectDomainEventAgentLifecycleReason, ConnectDomainEventAgentLifecycleState,
     ConnectDomainEventBlockJobStatus, ConnectDomainEventChannelLifecycleReason,
     ConnectDomainEventChannelLifecycleState, ConnectDomainEventDiskChangeReason,
-    DomainBlockJobType, DomainEventGraphicsPhase, DomainEventId, DomainEventIoErrorAction,
-    DomainEventTrayChangeReason, DomainEventType, DomainEventWatchdogAction,
+    DomainBlockJobType, DomainEventGraphicsAddressType, DomainEventGraphicsPhase,
+    DomainEventIoErrorAction, DomainEventTrayChangeReason, DomainEventWatchdogAction,
     DomainMemoryFailureActionType, DomainMemoryFailureFlags, DomainMemoryFailureRecipientType,
     DomainMetadataType,
 };
-use virtwire_protocol::remote::{
-    DomainEventGraphicsAddress, DomainEventGraphicsIdentity, TypedParam,
-};
+use crate::remote::TypedParam;
 
 /// Something that happened to a domain, as libvirt tells it.
 ///
@@ -19,14 +18,9 @@ use virtwire_protocol::remote::{
 /// in the style with callback numbers.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum DomainEvent {
+pub enum DomainEventKind {
     /// It was defined, started, suspended, stopped, …
-    Lifecycle {
-        /// What happened.
-        event: DomainEventType,
-        /// How, in numbers of a type of its own for each event.
-        detail: i32,
-    },
+    Lifecycle(Lifecycle),
     /// The guest rebooted.
     Reboot,
     /// The guest set its clock.
@@ -53,13 +47,13 @@ pub enum DomainEvent {
         /// Which of the two, or in between.
         phase: DomainEventGraphicsPhase,
         /// The hypervisor's end.
-        local: DomainEventGraphicsAddress<'static>,
+        local: GraphicsAddress,
         /// The viewer's end.
-        remote: DomainEventGraphicsAddress<'static>,
+        remote: GraphicsAddress,
         /// How the viewer proved who he is.
         auth_scheme: String,
         /// Who he is.
-        subject: Vec<DomainEventGraphicsIdentity<'static>>,
+        subject: Vec<GraphicsIdentity>,
     },
     /// As [`IoError`](Self::IoError), and why.
     IoErrorReason {
@@ -217,46 +211,30 @@ pub enum DomainEvent {
     },
 }
 
-impl DomainEvent {
-    /// Something in a domain's life.
-    pub(crate) fn lifecycle(event: DomainEventType, detail: i32) -> Self {
-        Self::Lifecycle { event, detail }
-    }
+/// An end of a viewer's connection.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "the protocol has these fields")]
+pub struct GraphicsAddress {
+    /// The kind of address.
+    pub family: DomainEventGraphicsAddressType,
+    /// The host, or the path of a socket.
+    pub node: String,
+    /// The port.
+    pub service: String,
+}
 
-    /// The kind, as clients register for it.
-    #[must_use]
-    pub fn id(&self) -> DomainEventId {
-        match self {
-            Self::Lifecycle { .. } => DomainEventId::LIFECYCLE,
-            Self::Reboot => DomainEventId::REBOOT,
-            Self::RtcChange { .. } => DomainEventId::RTC_CHANGE,
-            Self::Watchdog { .. } => DomainEventId::WATCHDOG,
-            Self::IoError { .. } => DomainEventId::IO_ERROR,
-            Self::Graphics { .. } => DomainEventId::GRAPHICS,
-            Self::IoErrorReason { .. } => DomainEventId::IO_ERROR_REASON,
-            Self::ControlError => DomainEventId::CONTROL_ERROR,
-            Self::BlockJob { .. } => DomainEventId::BLOCK_JOB,
-            Self::DiskChange { .. } => DomainEventId::DISK_CHANGE,
-            Self::TrayChange { .. } => DomainEventId::TRAY_CHANGE,
-            Self::PmWakeup => DomainEventId::PMWAKEUP,
-            Self::PmSuspend => DomainEventId::PMSUSPEND,
-            Self::BalloonChange { .. } => DomainEventId::BALLOON_CHANGE,
-            Self::PmSuspendDisk => DomainEventId::PMSUSPEND_DISK,
-            Self::DeviceRemoved { .. } => DomainEventId::DEVICE_REMOVED,
-            Self::BlockJob2 { .. } => DomainEventId::BLOCK_JOB_2,
-            Self::Tunable { .. } => DomainEventId::TUNABLE,
-            Self::AgentLifecycle { .. } => DomainEventId::AGENT_LIFECYCLE,
-            Self::DeviceAdded { .. } => DomainEventId::DEVICE_ADDED,
-            Self::MigrationIteration { .. } => DomainEventId::MIGRATION_ITERATION,
-            Self::JobCompleted { .. } => DomainEventId::JOB_COMPLETED,
-            Self::DeviceRemovalFailed { .. } => DomainEventId::DEVICE_REMOVAL_FAILED,
-            Self::MetadataChange { .. } => DomainEventId::METADATA_CHANGE,
-            Self::BlockThreshold { .. } => DomainEventId::BLOCK_THRESHOLD,
-            Self::MemoryFailure { .. } => DomainEventId::MEMORY_FAILURE,
-            Self::MemoryDeviceSizeChange { .. } => DomainEventId::MEMORY_DEVICE_SIZE_CHANGE,
-            Self::NicMacChange { .. } => DomainEventId::NIC_MAC_CHANGE,
-            Self::VcpuRemoved { .. } => DomainEventId::VCPU_REMOVED,
-            Self::ChannelLifecycle { .. } => DomainEventId::CHANNEL_LIFECYCLE,
-        }
+/// One of the names that a viewer goes by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::exhaustive_structs, reason = "the protocol has these fields")]
+pub struct GraphicsIdentity {
+    /// What kind of name it is, such as `x509dname`.
+    pub kind: String,
+    /// The name.
+    pub name: String,
+}
+
+impl From<Lifecycle> for DomainEventKind {
+    fn from(lifecycle: Lifecycle) -> Self {
+        Self::Lifecycle(lifecycle)
     }
 }

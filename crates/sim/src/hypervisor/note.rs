@@ -1,10 +1,10 @@
-//! What users note about a domain: title, description, and elements of their own.
+//! What users note about a domain or a network: title, description, and elements of their own.
 
 use virtwire_protocol::RemoteError;
-use virtwire_protocol::constants::{DomainMetadataType, ErrorCode, ErrorDomain};
+use virtwire_protocol::constants::DomainMetadataType;
 
-use super::described::fault;
-use crate::refusal::{Result, from_domain, invalid};
+use super::domain::described::fault;
+use crate::refusal::{Result, invalid};
 use crate::xml::{Element, Node};
 
 /// Something that is noted.
@@ -17,19 +17,19 @@ pub(crate) enum Note {
 }
 
 impl Note {
-    /// What a call means.
-    pub(crate) fn of(kind: i32, uri: Option<String>) -> Result<Self> {
-        match DomainMetadataType(kind) {
-            DomainMetadataType::DESCRIPTION => Ok(Self::Description),
-            DomainMetadataType::TITLE => Ok(Self::Title),
-            DomainMetadataType::ELEMENT => Ok(Self::Element(uri.unwrap_or_default())),
-            _ => Err(invalid(format!("unknown metadata type '{kind}'"))),
+    /// What a call means; the numbers are the same for networks.
+    pub(crate) fn of(kind: DomainMetadataType, uri: Option<String>) -> Option<Self> {
+        match kind {
+            DomainMetadataType::DESCRIPTION => Some(Self::Description),
+            DomainMetadataType::TITLE => Some(Self::Title),
+            DomainMetadataType::ELEMENT => Some(Self::Element(uri.unwrap_or_default())),
+            _ => None,
         }
     }
 
     /// What is noted.
-    pub(crate) fn read(&self, config: &Element) -> Result<String> {
-        let found = match self {
+    pub(crate) fn read(&self, config: &Element) -> Option<String> {
+        match self {
             Self::Title => config.child_text("title"),
             Self::Description => config.child_text("description"),
             Self::Element(uri) => {
@@ -40,11 +40,7 @@ impl Note {
                 let found = all.find(|element| namespace(element) == Some(uri));
                 found.map(|element| without_namespace(element.clone()).to_libxml())
             }
-        };
-        found.ok_or_else(|| {
-            let what = "Requested metadata element is not present";
-            from_domain(ErrorDomain::DOMAIN, ErrorCode::NO_DOMAIN_METADATA, what)
-        })
+        }
     }
 
     /// Notes something else; nothing when `text` is none.
@@ -185,8 +181,9 @@ mod tests {
     fn element_of_ones_own_is_kept_in_its_namespace() {
         let mut config =
             Element::parse("<domain><name>a</name><memory>1</memory></domain>").unwrap();
-        let note = Note::of(2, Some("urn:x".to_owned())).unwrap();
-        assert!(note.read(&config).is_err());
+        let kind = DomainMetadataType::ELEMENT;
+        let note = Note::of(kind, Some("urn:x".to_owned())).unwrap();
+        assert!(note.read(&config).is_none());
         note.write(&mut config, Some("<app a='1'><in/></app>"), Some("my"))
             .unwrap();
         let text = config.to_string();
