@@ -27,6 +27,7 @@
 //!
 //! - [`Connection`] is the handle: open one, clone it, share it among tasks.
 //! - [`Domain`], [`Disk`] and [`BlockJob`] are the typed layer.
+//! - [`event`] has every event, as streams.
 //! - [`Connection::call`] reaches every procedure of every program, with the types that
 //!   [`remote`], [`qemu`], [`lxc`] and [`admin`] hold.
 //!
@@ -41,6 +42,10 @@
 //! Calls made at the same time travel together and are answered in any order. Four are in flight
 //! at most unless the [`Builder`] says otherwise, because a daemon at its limit of five stops
 //! reading; the rest wait their turn, except those that end other work.
+//!
+//! # Events
+//!
+//! [`Connection::events`] and its shorter sisters subscribe; [`event`] says what is promised.
 //!
 //! # Cancellation
 //!
@@ -57,14 +62,18 @@ mod bandwidth;
 mod connection;
 mod domain;
 mod error;
-mod event;
+pub mod event;
+mod network;
+mod node_device;
 mod reply;
+mod secret;
+mod storage_pool;
 mod transport;
 pub mod uri;
 mod uuid;
 
 pub use bandwidth::{Bandwidth, InvalidBandwidth};
-pub use connection::{Builder, CloseCause, Connection, Driver, RawReply};
+pub use connection::{Builder, CloseCause, Connection, Driver, RawReply, Reconnect};
 pub use domain::{
     BlockInfo, BlockJob, BlockJobInfo, Disk, DiskDescription, DiskDevice, Domain, DomainInfo,
     DomainStatus, Evidence, JobFailure, Layer, ListedDomain, Mirror, MirrorJob, MirrorReady,
@@ -75,7 +84,11 @@ pub use error::{Error, ErrorKind, Execution};
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use event::fuzzing;
+pub use network::Network;
+pub use node_device::NodeDevice;
 pub use reply::Reply;
+pub use secret::Secret;
+pub use storage_pool::StoragePool;
 pub use uri::{Uri, UriError};
 pub use uuid::{InvalidUuid, Uuid};
 

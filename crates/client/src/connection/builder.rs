@@ -1,22 +1,27 @@
+use std::io;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use virtwire_protocol::session::{ClientConfig, KeepaliveConfig};
 
-use super::driver::Commands;
+use super::driver::{Commands, Frontend};
 use super::handshake::{self, Opening};
+use super::reconnect::{self, Reconnect};
 use super::{Connection, Control, Driver, Shared};
 use crate::Error;
 use crate::error::Cause;
-use crate::transport::{self, Transport};
+use crate::transport;
 use crate::uri::{Endpoint, Environment, Uri};
 
 /// How many calls may wait for a place among those in flight before their senders wait too.
 const QUEUE_LENGTH: usize = 64;
+
+/// The endpoint of a connection over the caller's own byte stream.
+const GIVEN: &str = "a given byte stream";
 
 /// Settings of a connection that is not open yet.
 ///
@@ -42,6 +47,7 @@ pub struct Builder {
     connect_deadline: Duration,
     call_deadline: Option<Duration>,
     keepalive: Option<KeepaliveConfig>,
+    reconnect: Option<Reconnect>,
 }
 
 impl Default for Builder {
@@ -53,6 +59,7 @@ impl Default for Builder {
             connect_deadline: Duration::from_secs(30),
             call_deadline: None,
             keepalive: Some(KeepaliveConfig::new(Duration::from_secs(5), 6)),
+            reconnect: None,
         }
     }
 }
@@ -103,6 +110,21 @@ impl Builder {
         self
     }
 
+    /// Has a connection that is lost opened again, as often as it takes. Without this a lost
+    /// connection is closed for good.
+    ///
+    /// While it is away, calls wait, each as long as its deadline allows; those that were in
+    /// flight when it was lost have failed with kind `Closed`, and
+    /// [`execution`](Error::execution) says what may have become of them. Every stream of events
+    /// goes on behind a [`Gap`](crate::event::EventError::Gap), and its events are registered
+    /// again before any call is made.
+    ///
+    /// Not for [`connect_with_io`](Self::connect_with_io), whose byte stream there is but once.
+    pub fn reconnect(mut self, policy: impl Into<Option<Reconnect>>) -> Self {
+        self.reconnect = policy.into();
+        self
+    }
+
     /// Connects, authenticates and opens the hypervisor connection. A task of the current tokio
     /// runtime drives the connection from then on.
     ///
@@ -123,15 +145,53 @@ impl Builder {
             None => Endpoint::default_for(self.read_only, &environment),
         }
         .map_err(Cause::Uri)?;
-        let opening = self.opening(uri.as_ref());
         let name = endpoint.to_string();
-        let connect = async {
-            match transport::connect(&endpoint).await? {
-                Transport::Unix(stream) => self.drive(stream, name, &opening).await,
-                Transport::Tcp(stream) => self.drive(stream, name, &opening).await,
+        let opening = self.opening(uri.as_ref());
+        match endpoint {
+            Endpoint::Unix(address) => {
+                let address = Arc::new(address);
+                let connector = move || {
+                    let address = Arc::clone(&address);
+                    async move { transport::connect_unix(&address).await }
+                };
+                self.establish(name, opening, connector).await
             }
-        };
-        within(self.connect_deadline, connect).await
+            Endpoint::Tcp { host, port } => {
+                let host = Arc::<str>::from(host);
+                let connector = move || {
+                    let host = Arc::clone(&host);
+                    async move { transport::connect_tcp(&host, port).await }
+                };
+                self.establish(name, opening, connector).await
+            }
+            Endpoint::Tls { .. } => Err(Cause::Unsupported("the transport TLS").into()),
+            Endpoint::Ssh { .. } => Err(Cause::Unsupported("the transport SSH").into()),
+            _ => Err(Cause::Unsupported("this transport").into()),
+        }
+    }
+
+    /// Connects over byte streams of the caller's making: one for each time that the connection
+    /// is opened, which is once unless [`reconnect`](Self::reconnect) was asked for. A task of the
+    /// current tokio runtime drives the connection.
+    ///
+    /// # Errors
+    ///
+    /// See [`Connection::open`]; kind `Connect` when the connector fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future closes what was opened.
+    pub async fn connect_over<C, F, IO>(self, connector: C) -> Result<Connection, Error>
+    where
+        C: FnMut() -> F + Send + 'static,
+        F: Future<Output = io::Result<IO>> + Send + 'static,
+        IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let environment = Environment::current()
+            .with_config_file()
+            .map_err(Cause::Uri)?;
+        let opening = self.opening(self.resolve(&environment)?.as_ref());
+        self.establish(GIVEN.to_owned(), opening, connector).await
     }
 
     /// Opens a connection over any byte stream that leads to a libvirt daemon. The driver is for
@@ -152,7 +212,7 @@ impl Builder {
             .with_config_file()
             .map_err(Cause::Uri)?;
         let opening = self.opening(self.resolve(&environment)?.as_ref());
-        let connect = self.shake_hands(io, "a given byte stream".to_owned(), &opening);
+        let connect = self.shake_hands(io, GIVEN.to_owned(), &opening);
         within(self.connect_deadline, connect).await
     }
 
@@ -168,16 +228,33 @@ impl Builder {
         }
     }
 
-    async fn drive<IO>(&self, io: IO, name: String, opening: &Opening) -> Result<Connection, Error>
+    async fn establish<C, F, IO>(
+        self,
+        endpoint: String,
+        opening: Opening,
+        connector: C,
+    ) -> Result<Connection, Error>
     where
+        C: FnMut() -> F + Send + 'static,
+        F: Future<Output = io::Result<IO>> + Send + 'static,
         IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (connection, driver) = self.shake_hands(io, name, opening).await?;
-        tokio::spawn(driver);
+        let reconnect = self.reconnect;
+        let mut opener = Opener {
+            settings: self,
+            endpoint,
+            opening,
+            connector,
+        };
+        let (connection, driver) = opener.open().await?;
+        match reconnect {
+            None => drop(tokio::spawn(driver)),
+            Some(policy) => drop(tokio::spawn(reconnect::supervise(driver, opener, policy))),
+        }
         Ok(connection)
     }
 
-    async fn shake_hands<IO>(
+    pub(super) async fn shake_hands<IO>(
         &self,
         io: IO,
         endpoint: String,
@@ -220,13 +297,43 @@ impl Builder {
             closed,
             arena: Mutex::new(BytesMut::new()),
             last_subscription: AtomicU64::new(1),
+            event_style: OnceCell::new(),
             endpoint,
         };
         let connection = Connection {
             shared: Arc::new(shared),
             deadline: None,
         };
-        (connection, Driver::new(io, config, commands, closing))
+        let frontend = Frontend::new(commands, closing);
+        (connection, Driver::new(io, config, frontend))
+    }
+}
+
+/// Opens a connection as often as it takes.
+pub(super) struct Opener<C> {
+    settings: Builder,
+    endpoint: String,
+    opening: Opening,
+    connector: C,
+}
+
+impl<C, F, IO> Opener<C>
+where
+    C: FnMut() -> F + Send,
+    F: Future<Output = io::Result<IO>> + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    /// Connects, authenticates and opens, within the deadline.
+    pub(super) async fn open(&mut self) -> Result<(Connection, Driver<IO>), Error> {
+        let connect = async {
+            let io = (self.connector)().await.map_err(|source| Cause::Connect {
+                endpoint: self.endpoint.clone(),
+                source,
+            })?;
+            let endpoint = self.endpoint.clone();
+            self.settings.shake_hands(io, endpoint, &self.opening).await
+        };
+        within(self.settings.connect_deadline, connect).await
     }
 }
 

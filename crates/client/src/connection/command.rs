@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use virtwire_protocol::session::{CallFailure, CallRequest};
 
-use crate::event::Subscribe;
+use crate::event::{Leaving, Subscribe};
 
 /// A call, and where its answer goes.
 #[derive(Debug)]
@@ -20,8 +20,8 @@ pub(crate) struct Command {
 pub(crate) enum Control {
     /// Events are wanted.
     Subscribe(Subscribe),
-    /// A subscriber has gone.
-    Unsubscribe(u64),
+    /// A subscriber has gone; somebody may wait until the daemon has confirmed that.
+    Unsubscribe(u64, Option<Leaving>),
     /// Finish what is in flight, tell the daemon, end.
     Close,
     /// End at once.

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
+use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -16,15 +17,18 @@ use virtwire_protocol::frame::FrameDecoder;
 use virtwire_protocol::remote;
 use virtwire_protocol::session::{
     CallFailure, CallRequest, ClientConfig, ClientSession, CloseCause, KeepaliveConfig, Output,
-    Reply, ReplyError,
+    Reply,
 };
-use virtwire_xdr::{Decode, Reader};
 
 use super::command::{Command, Control};
 use crate::event::{RegistrationKey, Registry, RegistryCall};
 
 /// How often the driver goes round in one poll before it lets other tasks run.
 const ROUNDS: usize = 32;
+
+/// How many events the driver hands out in one poll before it lets those who read them run, or
+/// the quickest of them could not keep its queue from filling.
+const EVENTS_PER_POLL: usize = 64;
 
 /// How many pieces one system call writes at most.
 const WRITE_PIECES: usize = 16;
@@ -40,13 +44,25 @@ pub struct Driver<IO> {
     decoder: FrameDecoder,
     session: ClientSession<Waiter>,
     max_in_flight: usize,
-    registry: Registry,
+    frontend: Frontend,
+    /// Calls wait until every registration that was lost is made again.
+    resuming: bool,
+    /// How many events were handed out in this poll.
+    events: usize,
+    /// Whether there may be whole packets that were read and not looked at.
+    frames_left: bool,
     outgoing: VecDeque<Bytes>,
     /// Whether bytes were written that the byte stream may still hold back.
     unflushed: bool,
-    commands: Commands,
-    ending: Ending,
     timer: Pin<Box<Sleep>>,
+}
+
+/// What faces the handles, and outlives a byte stream that is replaced by another.
+#[derive(Debug)]
+pub(super) struct Frontend {
+    pub(super) commands: Commands,
+    registry: Registry,
+    ending: Ending,
     closed: watch::Sender<Option<Arc<CloseCause>>>,
 }
 
@@ -67,6 +83,13 @@ enum Waiter {
     Close,
 }
 
+/// How a connection is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    Orderly,
+    AtOnce,
+}
+
 /// How far an orderly end has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ending {
@@ -79,25 +102,20 @@ enum Ending {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
-    pub(super) fn new(
-        io: IO,
-        config: ClientConfig,
-        commands: Commands,
-        closed: watch::Sender<Option<Arc<CloseCause>>>,
-    ) -> Self {
+    pub(super) fn new(io: IO, config: ClientConfig, frontend: Frontend) -> Self {
         let now = Instant::now();
         Self {
             io,
             decoder: FrameDecoder::new(),
             session: ClientSession::new(config, now.into_std()),
             max_in_flight: config.max_in_flight.max(1),
-            registry: Registry::default(),
+            frontend,
+            resuming: false,
+            events: 0,
+            frames_left: false,
             outgoing: VecDeque::new(),
             unflushed: false,
-            commands,
-            ending: Ending::No,
             timer: Box::pin(tokio::time::sleep_until(now)),
-            closed,
         }
     }
 
@@ -108,7 +126,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn poll_rounds(&mut self, context: &mut Context<'_>) -> Poll<Arc<CloseCause>> {
+        self.events = 0;
         for _ in 0..ROUNDS {
+            if self.events >= EVENTS_PER_POLL {
+                break;
+            }
             let mut progress = self.poll_control(context);
             progress |= self.poll_commands(context);
             self.make_own_calls();
@@ -128,16 +150,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn poll_control(&mut self, context: &mut Context<'_>) -> bool {
-        let Poll::Ready(control) = self.commands.control.poll_recv(context) else {
+        let Poll::Ready(control) = self.frontend.commands.control.poll_recv(context) else {
             return false;
         };
-        match control {
-            Some(Control::Subscribe(subscribe)) => self.registry.subscribe(subscribe),
-            Some(Control::Unsubscribe(id)) => self.registry.unsubscribe(id),
-            Some(Control::Close) if self.ending == Ending::No => self.ending = Ending::Draining,
-            Some(Control::Close) => {}
-            // Without a handle there is nobody to work for.
-            Some(Control::Abort) | None => self.session.close(CloseCause::Requested),
+        match self.frontend.take_control(control) {
+            ControlFlow::Continue(()) => {}
+            ControlFlow::Break(Stop::Orderly) => self.frontend.ending.begin(),
+            ControlFlow::Break(Stop::AtOnce) => self.session.close(CloseCause::Requested),
         }
         true
     }
@@ -147,17 +166,21 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn poll_commands(&mut self, context: &mut Context<'_>) -> bool {
         let mut progress = false;
         self.session.retain_waiting(Waiter::is_wanted);
-        while self.ending == Ending::No && self.session.waiting_calls() < self.max_in_flight {
-            let Poll::Ready(Some(command)) = self.commands.urgent.poll_recv(context) else {
+        self.resuming = self.resuming && self.frontend.registry.is_registering();
+        if self.resuming || !self.frontend.is_wanted() {
+            return false;
+        }
+        while self.session.waiting_calls() < self.max_in_flight {
+            let Poll::Ready(Some(command)) = self.frontend.commands.urgent.poll_recv(context)
+            else {
                 break;
             };
             self.make_call(command);
             progress = true;
         }
-        while self.ending == Ending::No
-            && self.session.waiting_calls() + self.session.calls_in_flight() < self.max_in_flight
-        {
-            let Poll::Ready(Some(command)) = self.commands.ordinary.poll_recv(context) else {
+        while self.session.waiting_calls() + self.session.calls_in_flight() < self.max_in_flight {
+            let Poll::Ready(Some(command)) = self.frontend.commands.ordinary.poll_recv(context)
+            else {
                 break;
             };
             self.make_call(command);
@@ -175,7 +198,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// The calls that the driver makes itself.
     fn make_own_calls(&mut self) {
-        while let Some(call) = self.registry.next_call() {
+        while let Some(call) = self.frontend.registry.next_call() {
             match call {
                 RegistryCall::Register(key, request) => {
                     self.session.call(request, Waiter::Register(key));
@@ -186,8 +209,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             }
         }
         let idle = self.session.waiting_calls() + self.session.calls_in_flight() == 0;
-        if self.ending == Ending::Draining && idle {
-            self.ending = Ending::Told;
+        if self.frontend.ending == Ending::Draining && idle {
+            self.frontend.ending = Ending::Told;
             match CallRequest::new::<remote::ConnectClose>(&()) {
                 Ok(request) => {
                     self.session.call(request, Waiter::Close);
@@ -229,6 +252,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     /// answers, and the end of the byte stream, which says more than a failed write.
     fn fail_write(&mut self, context: &mut Context<'_>, error: io::Error) {
         for _ in 0..ROUNDS {
+            self.events = 0;
             if self.session.close_cause().is_some() || !self.poll_read(context) {
                 break;
             }
@@ -275,6 +299,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     }
 
     fn poll_read(&mut self, context: &mut Context<'_>) -> bool {
+        if self.frames_left {
+            self.take_frames();
+            return true;
+        }
         let read = pin!(self.io.read_buf(self.decoder.buffer_mut())).poll(context);
         match read {
             Poll::Pending => return false,
@@ -288,7 +316,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     fn take_frames(&mut self) {
         let now = Instant::now().into_std();
         self.session.handle_bytes(now);
+        self.frames_left = false;
         loop {
+            if self.events >= EVENTS_PER_POLL {
+                self.frames_left = true;
+                return;
+            }
             match self.decoder.next_frame() {
                 Ok(Some(frame)) => {
                     if self.session.handle_frame(frame, now).is_err() {
@@ -323,7 +356,10 @@ impl<IO> Driver<IO> {
         while let Some(output) = self.session.poll_output() {
             match output {
                 Output::CallFinished { token, result, .. } => self.finish_call(token, result),
-                Output::Event(event) => self.registry.deliver(event),
+                Output::Event(event) => {
+                    self.events += 1;
+                    self.frontend.registry.deliver(event);
+                }
                 // Calls that open streams are refused before they are sent.
                 _ => {}
             }
@@ -334,22 +370,100 @@ impl<IO> Driver<IO> {
         match waiter {
             // An asker that has gone does not mind.
             Waiter::Caller(answer) => drop(answer.send(result.map(|reply| reply.payload))),
+            // The registry is told of the connection's end by other means.
+            Waiter::Register(_) if is_closed(&result) => {}
             Waiter::Register(key) => {
-                let answer = result.and_then(|reply| callback_id(&reply));
-                self.registry.registered(key, answer);
+                let answer = result.and_then(|reply| key.callback_id(&reply.payload));
+                self.frontend.registry.registered(key, answer);
             }
-            Waiter::Deregister(key) => self.registry.deregistered(key),
+            Waiter::Deregister(key) => self.frontend.registry.deregistered(key),
             Waiter::Close => self.session.close(CloseCause::Requested),
         }
     }
 
     /// Releases everybody who waits, all with the same cause.
     fn finish(&mut self, cause: &Arc<CloseCause>) {
+        self.take_outputs();
+        self.frontend.finish(cause);
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
+    /// Drives until the connection is lost, and releases those whose calls were in flight.
+    pub(super) async fn lost(&mut self) -> Arc<CloseCause> {
+        let cause = poll_fn(|context| self.poll_rounds(context)).await;
+        self.take_outputs();
+        cause
+    }
+
+    /// Closes the byte stream and keeps what faces the handles.
+    pub(super) fn release(mut self) -> Frontend {
+        let nobody = Frontend::new(Commands::nobody(), watch::Sender::new(None));
+        let mut frontend = std::mem::replace(&mut self.frontend, nobody);
+        frontend.registry.lost();
+        frontend
+    }
+
+    /// Serves those handles from now on, and takes up their subscriptions before anything else.
+    pub(super) fn adopt(&mut self, mut frontend: Frontend) {
+        frontend.registry.restart();
+        self.resuming = true;
+        self.frontend = frontend;
+    }
+}
+
+impl Frontend {
+    pub(super) fn new(commands: Commands, closed: watch::Sender<Option<Arc<CloseCause>>>) -> Self {
+        Self {
+            commands,
+            registry: Registry::default(),
+            ending: Ending::No,
+            closed,
+        }
+    }
+
+    /// Whether the connection was to go on when it was lost.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.ending == Ending::No
+    }
+
+    /// Does what needs no byte stream; ready when the connection is not wanted any more.
+    pub(super) async fn unwanted(&mut self) {
+        loop {
+            let control = self.commands.control.recv().await;
+            if self.take_control(control).is_break() {
+                return;
+            }
+        }
+    }
+
+    fn take_control(&mut self, control: Option<Control>) -> ControlFlow<Stop> {
+        match control {
+            Some(Control::Subscribe(subscribe)) => self.registry.subscribe(subscribe),
+            Some(Control::Unsubscribe(id, leaving)) => {
+                self.registry.unsubscribe(id, leaving.as_ref());
+            }
+            Some(Control::Close) => return ControlFlow::Break(Stop::Orderly),
+            // Without a handle there is nobody to work for.
+            Some(Control::Abort) | None => return ControlFlow::Break(Stop::AtOnce),
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Tells everybody that the connection is closed.
+    pub(super) fn finish(&mut self, cause: &Arc<CloseCause>) {
         tracing::debug!(%cause, "connection is closed");
         self.closed.send_replace(Some(Arc::clone(cause)));
-        self.take_outputs();
         self.registry = Registry::default();
         self.commands.close();
+    }
+}
+
+impl Ending {
+    fn begin(&mut self) {
+        if *self == Self::No {
+            *self = Self::Draining;
+        }
     }
 }
 
@@ -367,7 +481,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
 /// everybody who waits.
 impl<IO> Drop for Driver<IO> {
     fn drop(&mut self) {
-        if self.closed.borrow().is_some() {
+        if self.frontend.closed.borrow().is_some() {
             return;
         }
         self.session.close(CloseCause::Requested);
@@ -378,6 +492,15 @@ impl<IO> Drop for Driver<IO> {
 }
 
 impl Commands {
+    /// Those of no handle.
+    fn nobody() -> Self {
+        Self {
+            ordinary: mpsc::channel(1).1,
+            urgent: mpsc::channel(1).1,
+            control: mpsc::unbounded_channel().1,
+        }
+    }
+
     fn close(&mut self) {
         self.ordinary.close();
         self.urgent.close();
@@ -403,8 +526,6 @@ impl<IO> fmt::Debug for Driver<IO> {
     }
 }
 
-fn callback_id(reply: &Reply) -> Result<i32, CallFailure> {
-    remote::ConnectDomainEventCallbackRegisterAnyRet::decode(&mut Reader::new(&reply.payload))
-        .map(|ret| ret.callback_id)
-        .map_err(|error| CallFailure::BadReply(ReplyError::UndecodableError(error)))
+fn is_closed<T>(result: &Result<T, CallFailure>) -> bool {
+    matches!(result, Err(CallFailure::ConnectionClosed { .. }))
 }

@@ -12,6 +12,9 @@ use crate::uri::Authentication;
 /// daemon's own pings.
 const FEATURE_KEEPALIVE: i32 = 10;
 
+/// `VIR_DRV_FEATURE_REMOTE_EVENT_CALLBACK`: events of domains can have callback IDs.
+pub(super) const FEATURE_EVENT_CALLBACK: i32 = 14;
+
 /// The flag of `CONNECT_OPEN` that asks for a read-only connection.
 const OPEN_READ_ONLY: u32 = 1;
 
@@ -72,7 +75,8 @@ async fn polkit(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-async fn supports(connection: &Connection, feature: i32) -> Result<bool, Error> {
+/// Whether the daemon has a feature.
+pub(super) async fn supports(connection: &Connection, feature: i32) -> Result<bool, Error> {
     let args = remote::ConnectSupportsFeatureArgs { feature };
     let reply = connection
         .call::<remote::ConnectSupportsFeature>(args)

@@ -5,11 +5,13 @@ mod builder;
 mod command;
 mod driver;
 mod handshake;
+mod reconnect;
 
 pub use builder::Builder;
 pub(crate) use command::Control;
 pub use command::RawReply;
 pub use driver::Driver;
+pub use reconnect::Reconnect;
 pub use virtwire_protocol::session::CloseCause;
 
 use std::fmt;
@@ -19,8 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OnceCell, mpsc, oneshot, watch};
 use tokio::time::Instant;
+use virtwire_protocol::event::Style;
 use virtwire_protocol::schema::ProcedureSchema;
 use virtwire_protocol::session::{CallFailure, CallRequest, Delivery, Lane};
 use virtwire_protocol::{Procedure, Release, StreamDirection, remote};
@@ -65,6 +68,7 @@ struct Shared {
     closed: watch::Receiver<Option<Arc<CloseCause>>>,
     arena: Mutex<BytesMut>,
     last_subscription: AtomicU64,
+    event_style: OnceCell<Style>,
     endpoint: String,
 }
 
@@ -327,6 +331,21 @@ impl Connection {
     pub(crate) fn control(&self, control: Control) {
         // A driver that is gone has released everything already.
         let _ = self.shared.control.send(control);
+    }
+
+    /// How the daemon tells events of domains. It is asked once.
+    pub(crate) async fn event_style(&self) -> Result<Style, Error> {
+        let ask = async {
+            let callbacks = handshake::supports(self, handshake::FEATURE_EVENT_CALLBACK).await?;
+            Ok(if callbacks {
+                Style::Callback
+            } else {
+                Style::Legacy
+            })
+        };
+        // Somebody else may be asking, with more patience.
+        let style = self.shared.event_style.get_or_try_init(|| ask);
+        self.within_deadline(style).await?.copied()
     }
 
     pub(crate) fn next_subscription_id(&self) -> u64 {

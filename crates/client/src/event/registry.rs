@@ -1,23 +1,53 @@
 //! Which event goes to whom: registrations on the daemon, shared by their subscribers.
 
-use std::collections::{HashMap, VecDeque};
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
-use virtwire_protocol::remote;
+use virtwire_protocol::RemoteError;
+use virtwire_protocol::event::{self, EventClass, EventId, EventRoute, Style};
 use virtwire_protocol::session::{CallFailure, CallRequest, EventPacket};
 use virtwire_xdr::Reader;
 
-use super::{RegistrationKey, Subscribe};
+use super::queue::{self, CoalesceKey, End, Key};
+use super::registration::{ObjectKey, RegistrationKey, is_known};
 
 /// How many events are kept that came before the answer that says whose they are.
 const MAX_HELD: usize = 1024;
 
+/// How many bytes of them are kept.
+const MAX_HELD_BYTES: usize = 1 << 20;
+
 /// The longest event that is kept. The real ones are a few hundred bytes, and a hostile daemon
 /// must not be able to fill the queues with packets of 32 MiB.
 const MAX_EVENT_LEN: usize = 64 << 10;
+
+/// What the driver needs to serve a subscription.
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    pub(crate) id: u64,
+    pub(crate) registrations: Vec<(RegistrationKey, CallRequest)>,
+    /// How many of the registrations were asked for. Those behind them are held, and nothing that
+    /// comes for them is wanted.
+    pub(crate) asked: usize,
+    pub(crate) queue: queue::Sender,
+    /// Only events about this object are wanted, though the registrations may bring others.
+    pub(crate) only: Option<ObjectKey>,
+    /// Registrations that the daemon refuses are done without, unless none is left.
+    pub(crate) tolerant: bool,
+    /// Events that this version does not know are wanted, whoever has asked for them.
+    pub(crate) unknown: bool,
+    pub(crate) ready: oneshot::Sender<Result<Vec<Refused>, CallFailure>>,
+}
+
+/// An event that the daemon does not have, and what it says of that.
+pub(crate) type Refused = (EventId, Arc<RemoteError>);
+
+/// Kept until the daemon has confirmed that nothing more comes; nothing is ever sent.
+pub(crate) type Leaving = mpsc::Sender<Infallible>;
 
 /// What the registry wants the driver to call.
 #[derive(Debug)]
@@ -32,37 +62,57 @@ pub(crate) enum RegistryCall {
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     registrations: HashMap<RegistrationKey, Registration>,
-    by_callback: HashMap<i32, RegistrationKey>,
+    by_callback: HashMap<(EventClass, i32), RegistrationKey>,
     subscribers: HashMap<u64, Subscriber>,
-    /// Events of unknown callback IDs that came while a registration was under way: the daemon
-    /// may queue an event before the answer that gives its ID.
-    held: VecDeque<EventPacket>,
+    held: Held,
     calls: VecDeque<RegistryCall>,
+    /// There is no daemon now.
+    away: bool,
 }
 
 #[derive(Debug)]
 struct Registration {
     phase: Phase,
-    subscribers: Vec<u64>,
-    /// To register again, should a subscriber come while the daemon is being told to stop.
-    request: Option<CallRequest>,
+    members: Vec<u64>,
+    /// To register again.
+    request: CallRequest,
+    /// Those who left, and wait until the daemon has confirmed it.
+    leaving: Vec<Leaving>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Registering,
-    Registered { callback: i32 },
+    /// The callback ID is zero where there is none.
+    Registered {
+        callback: i32,
+    },
     Deregistering,
 }
 
 #[derive(Debug)]
 struct Subscriber {
-    queue: mpsc::Sender<EventPacket>,
-    lagged: Arc<AtomicBool>,
+    queue: queue::Sender,
     keys: Vec<RegistrationKey>,
-    /// Registrations that the daemon has not confirmed yet.
+    /// Those of the keys that it did not ask for.
+    unasked: Vec<RegistrationKey>,
+    only: Option<ObjectKey>,
+    tolerant: bool,
+    unknown: bool,
+    /// Registrations that the daemon has not answered yet.
     waiting: usize,
-    ready: Option<oneshot::Sender<Result<(), CallFailure>>>,
+    refused: Vec<Refused>,
+    ready: Option<oneshot::Sender<Result<Vec<Refused>, CallFailure>>>,
+}
+
+/// Events that came while a registration was under way and may be for it: the daemon may queue an
+/// event before the answer that gives its callback ID.
+#[derive(Debug, Default)]
+struct Held {
+    events: VecDeque<EventPacket>,
+    bytes: usize,
+    /// How many there was no room for.
+    lost: u64,
 }
 
 impl Registry {
@@ -71,76 +121,86 @@ impl Registry {
         self.calls.pop_front()
     }
 
+    /// Whether a registration is under way.
+    pub(crate) fn is_registering(&self) -> bool {
+        let mut phases = self.registrations.values().map(|one| one.phase);
+        phases.any(|phase| phase == Phase::Registering)
+    }
+
     /// Adds a subscriber and registers what is not registered yet.
     pub(crate) fn subscribe(&mut self, subscribe: Subscribe) {
-        let Subscribe {
-            id,
-            registrations,
-            queue,
-            lagged,
-            ready,
-        } = subscribe;
-        let keys = registrations.iter().map(|(key, _)| *key).collect();
-        let waiting = registrations.len();
-        self.subscribers.insert(
-            id,
-            Subscriber {
-                queue,
-                lagged,
-                keys,
-                waiting,
-                ready: Some(ready),
-            },
-        );
-        for (key, request) in registrations {
+        let id = subscribe.id;
+        let keys = subscribe.registrations.iter().map(|(key, _)| key.clone());
+        let subscriber = Subscriber {
+            queue: subscribe.queue,
+            unasked: keys.clone().skip(subscribe.asked).collect(),
+            keys: keys.collect(),
+            only: subscribe.only,
+            tolerant: subscribe.tolerant,
+            unknown: subscribe.unknown,
+            waiting: subscribe.registrations.len(),
+            refused: Vec::new(),
+            ready: Some(subscribe.ready),
+        };
+        self.subscribers.insert(id, subscriber);
+        for (key, request) in subscribe.registrations {
             self.join(id, key, request);
         }
     }
 
     fn join(&mut self, id: u64, key: RegistrationKey, request: CallRequest) {
-        let Some(registration) = self.registrations.get_mut(&key) else {
-            self.calls.push_back(RegistryCall::Register(key, request));
-            let registration = Registration {
-                phase: Phase::Registering,
-                subscribers: vec![id],
-                request: None,
-            };
-            self.registrations.insert(key, registration);
+        if let Some(registration) = self.registrations.get_mut(&key) {
+            registration.members.push(id);
+            match registration.phase {
+                // Those who left it unused need not wait for its end any more.
+                Phase::Registering => registration.leaving.clear(),
+                Phase::Registered { .. } => self.confirm(id, 0),
+                Phase::Deregistering => {}
+            }
             return;
-        };
-        registration.subscribers.push(id);
-        match registration.phase {
-            Phase::Registered { .. } => self.confirm(id),
-            Phase::Registering => {}
-            Phase::Deregistering => registration.request = Some(request),
         }
+        if !self.away {
+            let call = RegistryCall::Register(key.clone(), request.clone());
+            self.calls.push_back(call);
+        }
+        let registration = Registration {
+            phase: Phase::Registering,
+            members: vec![id],
+            request,
+            leaving: Vec::new(),
+        };
+        self.registrations.insert(key, registration);
     }
 
-    /// Removes a subscriber and gives up what nobody else uses.
-    pub(crate) fn unsubscribe(&mut self, id: u64) {
+    /// Removes a subscriber and gives up what nobody else uses. `leaving` is dropped when the
+    /// daemon has confirmed all of it.
+    pub(crate) fn unsubscribe(&mut self, id: u64, leaving: Option<&Leaving>) {
         let Some(subscriber) = self.subscribers.remove(&id) else {
             return;
         };
         for key in subscriber.keys {
-            if let Some(registration) = self.registrations.get_mut(&key) {
-                registration.subscribers.retain(|other| *other != id);
-            }
-            self.give_up_unused(key);
+            self.leave(id, key, leaving);
         }
     }
 
-    /// The daemon answered a registration.
+    fn leave(&mut self, id: u64, key: RegistrationKey, leaving: Option<&Leaving>) {
+        if let Some(registration) = self.registrations.get_mut(&key) {
+            registration.members.retain(|other| *other != id);
+            if registration.members.is_empty() && !key.is_anchor() {
+                registration.leaving.extend(leaving.cloned());
+            }
+        }
+        self.give_up_unused(key);
+    }
+
+    /// The daemon answered a registration: with a callback ID, or zero where there is none.
     pub(crate) fn registered(&mut self, key: RegistrationKey, answer: Result<i32, CallFailure>) {
         match answer {
             Ok(callback) => self.register_callback(key, callback),
-            Err(failure) => self.fail(key, &failure),
+            Err(failure) => self.fail(&key, &failure),
         }
-        if !self
-            .registrations
-            .values()
-            .any(|r| r.phase == Phase::Registering)
-        {
-            self.held.clear();
+        if !self.is_registering() {
+            self.held = Held::default();
         }
     }
 
@@ -149,32 +209,61 @@ impl Registry {
             return;
         };
         registration.phase = Phase::Registered { callback };
-        let subscribers = registration.subscribers.clone();
-        self.by_callback.insert(callback, key);
-        subscribers.into_iter().for_each(|id| self.confirm(id));
-        for event in std::mem::take(&mut self.held) {
-            self.deliver(event);
+        let members = registration.members.clone();
+        if key.style == Style::Callback {
+            let route = (key.event.class(), callback);
+            self.by_callback.insert(route, key.clone());
+        }
+        let held = std::mem::take(&mut self.held);
+        self.held.lost = held.lost;
+        for event in held.events {
+            let route = event::route(event.program, event.procedure);
+            self.deliver_to_members(event, route);
+        }
+        for id in members {
+            self.confirm(id, held.lost);
         }
         self.give_up_unused(key);
     }
 
-    fn fail(&mut self, key: RegistrationKey, failure: &CallFailure) {
-        let Some(registration) = self.registrations.remove(&key) else {
+    fn fail(&mut self, key: &RegistrationKey, failure: &CallFailure) {
+        let Some(registration) = self.registrations.remove(key) else {
             return;
         };
-        for id in registration.subscribers {
-            let Some(mut subscriber) = self.subscribers.remove(&id) else {
+        for id in registration.members {
+            let Some(subscriber) = self.subscribers.get_mut(&id) else {
                 continue;
             };
-            for other in subscriber.keys.into_iter().filter(|other| *other != key) {
-                if let Some(registration) = self.registrations.get_mut(&other) {
-                    registration.subscribers.retain(|member| *member != id);
+            subscriber.keys.retain(|other| other != key);
+            match failure {
+                // The events are refused as well, or come without it.
+                CallFailure::Remote(_) if subscriber.unasked.contains(key) => {
+                    self.confirm(id, self.held.lost);
                 }
-                self.give_up_unused(other);
+                CallFailure::Remote(error) if subscriber.tolerant && subscriber.has_events() => {
+                    let error = Arc::new((**error).clone());
+                    subscriber.refused.push((key.event, error));
+                    self.confirm(id, self.held.lost);
+                }
+                _ => self.expel(id, failure),
             }
-            if let Some(ready) = subscriber.ready.take() {
-                let _ = ready.send(Err(failure.clone()));
-            }
+        }
+    }
+
+    /// Ends a subscription that cannot be served.
+    fn expel(&mut self, id: u64, failure: &CallFailure) {
+        let Some(mut subscriber) = self.subscribers.remove(&id) else {
+            return;
+        };
+        if let CallFailure::Remote(error) = failure {
+            let error = Arc::new((**error).clone());
+            subscriber.queue.end(End::Refused(error));
+        }
+        if let Some(ready) = subscriber.ready.take() {
+            let _ = ready.send(Err(failure.clone()));
+        }
+        for key in subscriber.keys {
+            self.leave(id, key, None);
         }
     }
 
@@ -183,53 +272,172 @@ impl Registry {
         let Some(registration) = self.registrations.get_mut(&key) else {
             return;
         };
-        let request = registration.request.take();
-        match request {
-            Some(request) if !registration.subscribers.is_empty() => {
-                registration.phase = Phase::Registering;
-                self.calls.push_back(RegistryCall::Register(key, request));
-            }
-            _ => {
-                self.registrations.remove(&key);
+        registration.leaving.clear();
+        if registration.members.is_empty() {
+            self.registrations.remove(&key);
+        } else {
+            // Somebody came while the daemon was being told to stop.
+            registration.phase = Phase::Registering;
+            let request = registration.request.clone();
+            self.calls.push_back(RegistryCall::Register(key, request));
+        }
+    }
+
+    /// The connection was lost, and the daemon has nothing registered any more.
+    pub(crate) fn lost(&mut self) {
+        self.away = true;
+        self.calls.clear();
+        self.by_callback.clear();
+        self.held = Held::default();
+        self.registrations
+            .retain(|_, registration| !registration.members.is_empty());
+        for registration in self.registrations.values_mut() {
+            registration.phase = Phase::Registering;
+            registration.leaving.clear();
+        }
+    }
+
+    /// The connection is open again: registers everything anew and tells everybody.
+    pub(crate) fn restart(&mut self) {
+        self.away = false;
+        let registrations = self.registrations.iter();
+        let calls = registrations
+            .map(|(key, one)| RegistryCall::Register(key.clone(), one.request.clone()));
+        self.calls = calls.collect();
+        for subscriber in self.subscribers.values_mut() {
+            subscriber.waiting = subscriber.keys.len();
+            if subscriber.ready.is_none() {
+                subscriber.queue.gap();
             }
         }
     }
 
     /// Hands an event to its subscribers. Nobody is ever waited for.
     pub(crate) fn deliver(&mut self, mut event: EventPacket) {
-        let Some(callback) = callback_of(&event) else {
-            return;
+        let route = event::route(event.program, event.procedure);
+        if event.payload.len() <= MAX_EVENT_LEN {
+            // An event that waits must not keep the buffer alive that it was received into.
+            event.payload = Bytes::copy_from_slice(&event.payload);
+        }
+        if route.is_none() {
+            let curious = self.subscribers.iter().filter(|(_, one)| one.unknown);
+            let overflowed =
+                curious.filter_map(|(id, one)| one.give(&event, None).err().map(|_| *id));
+            self.end_overflowed(overflowed.collect());
+        }
+        self.deliver_to_members(event, route);
+    }
+
+    fn deliver_to_members(&mut self, event: EventPacket, route: Option<EventRoute>) {
+        let members = match route {
+            Some(route) => self.members_of(route, &event),
+            None => self.members_of_unknown(&event).map(Cow::Owned),
         };
-        // An event that waits must not keep the buffer alive that it was received into.
-        event.payload = Bytes::copy_from_slice(&event.payload);
-        let Some(key) = self.by_callback.get(&callback) else {
-            self.hold(event);
-            return;
+        let Some(members) = members else {
+            return self.hold(event, route);
         };
-        let Some(registration) = self.registrations.get(key) else {
-            return;
-        };
-        for id in &registration.subscribers {
-            let Some(subscriber) = self.subscribers.get(id) else {
-                continue;
-            };
-            if subscriber.queue.try_send(event.clone()).is_err() {
-                subscriber.lagged.store(true, Ordering::Relaxed);
+        let overflowed = members.iter().filter_map(|id| {
+            let subscriber = self.subscribers.get(id)?;
+            subscriber.give(&event, route).is_err().then_some(*id)
+        });
+        self.end_overflowed(overflowed.collect());
+    }
+
+    /// Their queues are full, and that was to be their end. It is for them to find that out.
+    fn end_overflowed(&mut self, ids: Vec<u64>) {
+        for id in ids {
+            if let Some(subscriber) = self.subscribers.get_mut(&id) {
+                subscriber.become_ready();
             }
+            self.unsubscribe(id, None);
         }
     }
 
-    fn hold(&mut self, event: EventPacket) {
-        let registering = self
-            .registrations
-            .values()
-            .any(|r| r.phase == Phase::Registering);
-        if registering && self.held.len() < MAX_HELD {
-            self.held.push_back(event);
-        }
+    /// Whose event it is: one that is what its registration is for.
+    fn members_of(&self, route: EventRoute, event: &EventPacket) -> Option<Cow<'_, [u64]>> {
+        let legacy = RegistrationKey {
+            style: route.style,
+            ..RegistrationKey::new(route.id, None)
+        };
+        let key = match route.style {
+            Style::Callback => {
+                let route = (route.id.class(), callback_of(event)?);
+                self.by_callback.get(&route)?
+            }
+            Style::Legacy => &legacy,
+        };
+        let registration = self.registrations.get(key)?;
+        let registered = matches!(registration.phase, Phase::Registered { .. });
+        (registered && key.event == route.id).then(|| self.listeners(key, registration))
     }
 
-    fn confirm(&mut self, id: u64) {
+    /// The members of a registration, but for those who only hold it.
+    fn listeners<'a>(
+        &self,
+        key: &RegistrationKey,
+        registration: &'a Registration,
+    ) -> Cow<'a, [u64]> {
+        let members = &registration.members;
+        if !key.is_anchor() {
+            return Cow::Borrowed(members);
+        }
+        let subscribers = members
+            .iter()
+            .filter_map(|id| Some((id, self.subscribers.get(id)?)));
+        let listeners = subscribers.filter(|(_, one)| !one.unasked.contains(key));
+        Cow::Owned(listeners.map(|(id, _)| *id).collect())
+    }
+
+    /// Whose event it may be, if somebody has asked for events that this version does not know:
+    /// those of any class with its callback ID, but for those who get whatever is unknown.
+    fn members_of_unknown(&self, event: &EventPacket) -> Option<Vec<u64>> {
+        let callback = callback_of(event)?;
+        let classes = [
+            EventClass::Domain,
+            EventClass::Network,
+            EventClass::StoragePool,
+            EventClass::NodeDevice,
+            EventClass::Secret,
+        ];
+        let keys = classes.map(|class| self.by_callback.get(&(class, callback)));
+        let keys = keys.into_iter().flatten();
+        let unknown = keys.filter(|key| !is_known(key.event));
+        let registrations: Vec<_> = unknown
+            .filter_map(|key| self.registrations.get(key))
+            .collect();
+        if registrations.is_empty() {
+            return None;
+        }
+        let members = registrations.iter().flat_map(|one| &one.members);
+        let incurious = |id: &&u64| self.subscribers.get(id).is_some_and(|one| !one.unknown);
+        let members: BTreeSet<_> = members.filter(incurious).copied().collect();
+        Some(members.into_iter().collect())
+    }
+
+    /// Keeps an event if it may be for a registration that is under way.
+    fn hold(&mut self, event: EventPacket, route: Option<EventRoute>) {
+        let mut registering = self.registrations.iter().filter(|(key, registration)| {
+            let theirs = match route {
+                Some(route) => key.event.class() == route.id.class(),
+                None => !is_known(key.event),
+            };
+            theirs && registration.phase == Phase::Registering
+        });
+        if registering.next().is_none() {
+            return;
+        }
+        let bytes = self.held.bytes + event.payload.len();
+        if self.held.events.len() >= MAX_HELD || bytes > MAX_HELD_BYTES {
+            self.held.lost += 1;
+            return;
+        }
+        self.held.bytes = bytes;
+        self.held.events.push_back(event);
+    }
+
+    /// One more registration is answered. Behind the last stands what was `lost` meanwhile: it
+    /// may have been for any of them, and came behind what was held.
+    fn confirm(&mut self, id: u64, lost: u64) {
         let Some(subscriber) = self.subscribers.get_mut(&id) else {
             return;
         };
@@ -237,43 +445,83 @@ impl Registry {
         if subscriber.waiting > 0 {
             return;
         }
-        if let Some(ready) = subscriber.ready.take() {
-            let _ = ready.send(Ok(()));
+        if lost > 0 {
+            subscriber.queue.lag(lost);
         }
+        subscriber.become_ready();
     }
 
     fn give_up_unused(&mut self, key: RegistrationKey) {
         let Some(registration) = self.registrations.get_mut(&key) else {
             return;
         };
+        if self.away && registration.members.is_empty() {
+            self.registrations.remove(&key);
+            return;
+        }
         let Phase::Registered { callback } = registration.phase else {
             return;
         };
-        if !registration.subscribers.is_empty() || key == RegistrationKey::ANCHOR {
+        if !registration.members.is_empty() || key.is_anchor() {
             return;
         }
         registration.phase = Phase::Deregistering;
-        self.by_callback.remove(&callback);
-        let args = remote::ConnectDomainEventCallbackDeregisterAnyArgs {
-            callback_id: callback,
-        };
-        if let Ok(request) =
-            CallRequest::new::<remote::ConnectDomainEventCallbackDeregisterAny>(&args)
-        {
+        let route = (key.event.class(), callback);
+        if self.by_callback.get(&route) == Some(&key) {
+            self.by_callback.remove(&route);
+        }
+        // It has no string that could be too long.
+        if let Ok(request) = key.deregister(callback) {
             self.calls.push_back(RegistryCall::Deregister(key, request));
         }
     }
 }
 
-/// The callback ID that an event starts with; `None` for an event that nobody can ask for here.
-fn callback_of(event: &EventPacket) -> Option<i32> {
-    let known = event.is::<remote::DomainEventCallbackLifecycle>()
-        || event.is::<remote::DomainEventBlockJob2>();
-    if known && event.payload.len() <= MAX_EVENT_LEN {
-        Reader::new(&event.payload).i32().ok()
-    } else {
-        None
+impl Subscriber {
+    /// Whether there is an event left that it wants.
+    fn has_events(&self) -> bool {
+        self.keys.iter().any(|key| !self.unasked.contains(key))
     }
+
+    /// Says so to whoever waits for that.
+    fn become_ready(&mut self) {
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(Ok(std::mem::take(&mut self.refused)));
+        }
+    }
+
+    fn give(
+        &self,
+        event: &EventPacket,
+        route: Option<EventRoute>,
+    ) -> Result<(), queue::Overflowed> {
+        if event.payload.len() > MAX_EVENT_LEN {
+            self.queue.lag(1);
+            return Ok(());
+        }
+        let coalesce = self.queue.coalesce_key();
+        let object = if coalesce.is_some() || self.only.is_some() {
+            let subject = event::subject(event.program, event.procedure, &event.payload);
+            subject.as_ref().and_then(ObjectKey::of)
+        } else {
+            None
+        };
+        if self.only.is_some() && object.is_some() && object != self.only {
+            return Ok(());
+        }
+        let key = coalesce.zip(object).map(|(by, object)| Key {
+            object,
+            event: route
+                .filter(|_| by == CoalesceKey::ObjectAndEvent)
+                .map(|route| route.id),
+        });
+        self.queue.push(event.clone(), key)
+    }
+}
+
+/// The callback ID that an event starts with.
+fn callback_of(event: &EventPacket) -> Option<i32> {
+    Reader::new(&event.payload).i32().ok()
 }
 
 #[cfg(fuzzing)]

@@ -20,7 +20,7 @@ const SUN_PATH: usize = 108;
 const ROOM: std::ops::RangeInclusive<usize> = 4 << 10..=256 << 10;
 
 /// Connects to a local daemon.
-pub(super) async fn connect(address: &UnixAddress) -> io::Result<UnixSocket> {
+pub(crate) async fn connect(address: &UnixAddress) -> io::Result<UnixSocket> {
     let stream = match address {
         UnixAddress::Path(path) => tokio::net::UnixStream::connect(path).await?.into_std()?,
         UnixAddress::Abstract(name) => connect_abstract(name).await?,

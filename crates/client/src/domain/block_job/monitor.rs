@@ -7,13 +7,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use virtwire_protocol::constants::{
-    ConnectDomainEventBlockJobStatus, DomainBlockJobType, DomainEventStoppedDetailType,
-    DomainEventType, DomainXmlFlags, ErrorCode,
+    ConnectDomainEventBlockJobStatus, DomainBlockJobType, DomainEventId, DomainXmlFlags, ErrorCode,
 };
-use virtwire_protocol::remote;
 
 use super::{BlockJob, BlockJobInfo, Evidence, JobFailure, Outcome, VanishedReason};
-use crate::event::{DomainEventKind, Notice, Subscription};
+use crate::event::{DomainEvent, DomainEventKind, EventError, EventStream, Lifecycle};
 use crate::{Disk, Error};
 
 /// How often the daemon is asked when nobody looks at the progress: only to notice that an event
@@ -27,6 +25,9 @@ const EVENT_GRACE: Duration = Duration::from_secs(2);
 /// How long the questions after a job's unannounced end may take altogether.
 const EVIDENCE_DEADLINE: Duration = Duration::from_secs(5);
 
+/// What comes of the subscription.
+type Notice = Result<DomainEvent, EventError>;
+
 /// What handles and streams see of a job.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobState {
@@ -39,7 +40,7 @@ pub(crate) struct JobState {
 pub(crate) struct Monitor {
     disk: Disk,
     kind: DomainBlockJobType,
-    events: Subscription,
+    events: EventStream<DomainEvent>,
     state: watch::Sender<JobState>,
     pace: Arc<Pace>,
 }
@@ -47,9 +48,8 @@ pub(crate) struct Monitor {
 impl Monitor {
     /// Asks for the events of the domain. To be called before the job is started.
     pub(crate) async fn prepare(disk: &Disk, kind: DomainBlockJobType) -> Result<Self, Error> {
-        let domain = disk.domain();
-        let kinds = [DomainEventKind::BlockJob2, DomainEventKind::Lifecycle];
-        let mut events = domain.connection().subscribe_domain(domain, &kinds).await?;
+        let wanted = [DomainEventId::BLOCK_JOB_2, DomainEventId::LIFECYCLE];
+        let mut events = disk.domain().events(wanted).await?;
         // What is in the queue now was caused by an earlier job. Asking about the job orders us
         // behind the end of one that is just being torn down.
         let _ = disk.job_info().await;
@@ -141,34 +141,27 @@ impl Monitor {
     }
 
     async fn on_notice(&mut self, notice: Notice) -> Option<Outcome> {
-        let event = match notice {
-            Notice::Event(event) => event,
-            Notice::Lagged => {
+        let reason = match notice {
+            Ok(event) => match event.kind {
+                DomainEventKind::BlockJob2 { dst, kind, status } => {
+                    let ours = dst == self.disk.path() && kind == self.kind;
+                    return if ours { self.on_status(status) } else { None };
+                }
+                DomainEventKind::Lifecycle(Lifecycle::Stopped(detail)) => {
+                    let detail = Some(detail);
+                    VanishedReason::DomainStopped { detail }
+                }
+                _ => return None,
+            },
+            Err(EventError::Closed(cause)) => VanishedReason::ConnectionLost(cause),
+            Err(error) if error.is_end() => VanishedReason::NoEvent,
+            // Something was missed, and it may have been the end.
+            Err(_) => {
                 self.pace.hurry();
                 return None;
             }
-            Notice::Closed(cause) => {
-                return Some(self.vanished(VanishedReason::ConnectionLost(cause)).await);
-            }
         };
-        if event.is::<remote::DomainEventBlockJob2>() {
-            let message = event.message::<remote::DomainEventBlockJob2>().ok()?;
-            let ours = message.dst == self.disk.path() && message.type_ == self.kind.0;
-            let status = ConnectDomainEventBlockJobStatus(message.status);
-            return if ours { self.on_status(status) } else { None };
-        }
-        let message = event
-            .message::<remote::DomainEventCallbackLifecycle>()
-            .ok()?
-            .msg;
-        if DomainEventType(message.event) != DomainEventType::STOPPED {
-            return None;
-        }
-        let detail = Some(DomainEventStoppedDetailType(message.detail));
-        Some(
-            self.vanished(VanishedReason::DomainStopped { detail })
-                .await,
-        )
+        Some(self.vanished(reason).await)
     }
 
     fn on_status(&self, status: ConnectDomainEventBlockJobStatus) -> Option<Outcome> {

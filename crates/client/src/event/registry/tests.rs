@@ -1,259 +1,325 @@
-use virtwire_protocol::constants::{DomainEventId, ErrorCode, ErrorDomain};
-use virtwire_protocol::{Event, RemoteError};
-use virtwire_xdr::{Encode, Writer};
+//! The registry, told by hand what the driver would tell it.
+
+mod held;
+mod leaving;
+mod legacy;
+mod overflow;
+mod refusal;
+mod restart;
+mod sharing;
+mod unknown;
+
+use bytes::{BufMut, BytesMut};
+use virtwire_protocol::constants::{
+    ConnectCloseReason, DomainEventId, ErrorCode, ErrorDomain, NetworkEventId,
+    NetworkEventLifecycleType, SecretEventId,
+};
+use virtwire_protocol::event::{
+    DomainEventKind, EventKind, Message, MonitorEvent, NetworkEventKind, SecretEventKind, Subject,
+};
+use virtwire_protocol::remote;
+use virtwire_protocol::session::ReplyError;
 
 use super::*;
 use crate::Uuid;
+use crate::event::queue::{Item, Overflow, Receiver};
 
-type Register = remote::ConnectDomainEventCallbackRegisterAny;
+const LIFECYCLE: EventId = EventId::Domain(DomainEventId::LIFECYCLE);
+const REBOOT: EventId = EventId::Domain(DomainEventId::REBOOT);
+const NETWORK: EventId = EventId::Network(NetworkEventId::LIFECYCLE);
+const SECRET: EventId = EventId::Secret(SecretEventId::VALUE_CHANGED);
+const NEWER: EventId = EventId::Domain(DomainEventId(1000));
 
-const LIFECYCLE: DomainEventId = DomainEventId::LIFECYCLE;
-const BLOCK_JOB: DomainEventId = DomainEventId::BLOCK_JOB_2;
-
-struct Subscriber {
-    queue: mpsc::Receiver<EventPacket>,
-    lagged: Arc<AtomicBool>,
-    ready: oneshot::Receiver<Result<(), CallFailure>>,
+/// What a subscriber asks for.
+struct Wanted {
+    keys: Vec<RegistrationKey>,
+    /// Those that are held and not asked for.
+    anchors: Vec<RegistrationKey>,
+    length: usize,
+    overflow: Overflow,
+    only: Option<ObjectKey>,
+    tolerant: bool,
+    unknown: bool,
 }
 
-impl Subscriber {
-    fn events(&mut self) -> usize {
-        std::iter::from_fn(|| self.queue.try_recv().ok()).count()
+/// The subscriber.
+struct Listener {
+    queue: Receiver,
+    ready: oneshot::Receiver<Result<Vec<Refused>, CallFailure>>,
+}
+
+/// What a subscriber finds; events by their numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    Event(u32),
+    Lagged(u64),
+    Gap,
+    Closed,
+    Overflowed,
+    Refused,
+}
+
+use Seen::{Event, Gap, Lagged};
+
+/// What the registry wants of the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Call {
+    Register(RegistrationKey),
+    Deregister(RegistrationKey),
+}
+
+use Call::{Deregister, Register};
+
+/// How a subscription was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Ready {
+    NotYet,
+    /// Without these.
+    Yes(Vec<EventId>),
+    No(String),
+    /// The registry has gone.
+    Dropped,
+}
+
+impl Wanted {
+    fn new(keys: impl IntoIterator<Item = RegistrationKey>) -> Self {
+        Self {
+            keys: keys.into_iter().collect(),
+            anchors: Vec::new(),
+            length: 4,
+            overflow: Overflow::DropOldest,
+            only: None,
+            tolerant: false,
+            unknown: false,
+        }
     }
 
-    fn lagged(&self) -> bool {
-        self.lagged.load(Ordering::Relaxed)
+    fn subscribe(self, registry: &mut Registry, id: u64) -> Listener {
+        let (sender, queue) = queue::queue(self.length, self.overflow);
+        let (ready, registered) = oneshot::channel();
+        let asked = self.keys.len();
+        let registrations = self.keys.into_iter().chain(self.anchors).map(|key| {
+            let request = key.register().unwrap();
+            (key, request)
+        });
+        registry.subscribe(Subscribe {
+            id,
+            registrations: registrations.collect(),
+            asked,
+            queue: sender,
+            only: self.only,
+            tolerant: self.tolerant,
+            unknown: self.unknown,
+            ready,
+        });
+        Listener {
+            queue,
+            ready: registered,
+        }
     }
 }
 
-fn key(event: DomainEventId) -> RegistrationKey {
-    RegistrationKey {
-        event: event.0,
-        domain: Some(Uuid::from([7; 16])),
+impl Listener {
+    /// What is there to be read, the end once.
+    fn seen(&self) -> Vec<Seen> {
+        let mut seen = Vec::new();
+        while let Some(item) = self.queue.try_pop() {
+            seen.push(match item {
+                Ok(Item::Event(packet)) => Event(number_of(&packet)),
+                Ok(Item::Lagged(missed)) => Lagged(missed),
+                Ok(Item::Gap) => Gap,
+                Err(End::Closed) => Seen::Closed,
+                Err(End::Overflowed) => Seen::Overflowed,
+                Err(End::Refused(_)) => Seen::Refused,
+            });
+            if matches!(
+                seen.last(),
+                Some(Seen::Closed | Seen::Overflowed | Seen::Refused)
+            ) {
+                break;
+            }
+        }
+        seen
+    }
+
+    fn ready(&mut self) -> Ready {
+        use oneshot::error::TryRecvError;
+        match self.ready.try_recv() {
+            Ok(Ok(refused)) => Ready::Yes(refused.iter().map(|(event, _)| *event).collect()),
+            Ok(Err(failure)) => Ready::No(failure.to_string()),
+            Err(TryRecvError::Empty) => Ready::NotYet,
+            Err(TryRecvError::Closed) => Ready::Dropped,
+        }
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.ready() == Ready::Yes(Vec::new())
     }
 }
 
-fn subscribe(registry: &mut Registry, id: u64, events: &[DomainEventId]) -> Subscriber {
-    let (sender, queue) = mpsc::channel(4);
-    let (ready, registered) = oneshot::channel();
-    let lagged = Arc::<AtomicBool>::default();
-    let request = || CallRequest::new::<Register>(&Default::default()).unwrap();
-    registry.subscribe(Subscribe {
-        id,
-        registrations: events
-            .iter()
-            .map(|event| (key(*event), request()))
-            .collect(),
-        queue: sender,
-        lagged: Arc::clone(&lagged),
-        ready,
-    });
-    Subscriber {
-        queue,
-        lagged,
-        ready: registered,
+/// Subscribes to these, with room for four events.
+fn subscribe<const N: usize>(
+    registry: &mut Registry,
+    id: u64,
+    keys: [RegistrationKey; N],
+) -> Listener {
+    Wanted::new(keys).subscribe(registry, id)
+}
+
+/// Subscribes to this, and holds the anchor of its class.
+fn anchored(key: RegistrationKey) -> Wanted {
+    Wanted {
+        anchors: vec![anchor(key.event.class())],
+        ..Wanted::new([key])
     }
 }
 
-/// What the registry wants to be called: whether to register, and for which event.
-fn calls(registry: &mut Registry) -> Vec<(bool, i32)> {
+/// As [`subscribe`], and the daemon grants it. The calls that it took are forgotten.
+fn subscribed(registry: &mut Registry, id: u64, key: &RegistrationKey, callback: i32) -> Listener {
+    let mut listener = subscribe(registry, id, [key.clone()]);
+    registry.registered(key.clone(), Ok(callback));
+    assert!(listener.is_ready());
+    calls(registry);
+    listener
+}
+
+fn of_all(event: EventId) -> RegistrationKey {
+    RegistrationKey::new(event, None)
+}
+
+fn of_domain(event: EventId, number: u8) -> RegistrationKey {
+    RegistrationKey::new(event, Some(domain(number)))
+}
+
+fn domain(number: u8) -> ObjectKey {
+    ObjectKey::Domain(Uuid::from([number; 16]))
+}
+
+fn anchor(class: EventClass) -> RegistrationKey {
+    RegistrationKey::anchor(class, Style::Callback).unwrap()
+}
+
+fn calls(registry: &mut Registry) -> Vec<Call> {
     let call = |call| match call {
-        RegistryCall::Register(key, _) => (true, key.event),
-        RegistryCall::Deregister(key, _) => (false, key.event),
+        RegistryCall::Register(key, _) => Register(key),
+        RegistryCall::Deregister(key, _) => Deregister(key),
     };
-    std::iter::from_fn(|| registry.next_call())
-        .map(call)
-        .collect()
+    let calls = std::iter::from_fn(|| registry.next_call());
+    calls.map(call).collect()
 }
 
-/// An event as the session hands it over.
-fn lifecycle(callback_id: i32, padding: usize) -> EventPacket {
-    let mut payload = bytes::BytesMut::new();
-    callback_id.encode(&mut Writer::new(&mut payload)).unwrap();
-    payload.resize(payload.len() + padding, 0);
-    packet(payload.freeze())
+/// An event of the domain 7, the network 7 or the secret 7, with a number behind it.
+fn event(event: EventId, callback: impl Into<Option<i32>>, number: u32) -> EventPacket {
+    event_about(event, callback, 7, number)
 }
 
-/// An event packet can only be had from a session.
-fn packet(payload: Bytes) -> EventPacket {
-    use virtwire_protocol::frame::Frame;
-    use virtwire_protocol::header::{Header, MessageType, Serial, Status};
-    use virtwire_protocol::session::{ClientConfig, ClientSession, Output};
-
-    let now = std::time::Instant::now();
-    let mut session = ClientSession::<()>::new(ClientConfig::default(), now);
-    let header = Header {
-        program: remote::PROGRAM,
-        procedure: remote::DomainEventCallbackLifecycle::NUMBER,
-        kind: MessageType::Message,
-        serial: Serial::new(1),
-        status: Status::Ok,
+fn event_about(
+    event: EventId,
+    callback: impl Into<Option<i32>>,
+    object: u8,
+    number: u32,
+) -> EventPacket {
+    let uuid = [object; 16];
+    let name = || "name".into();
+    let id = 1;
+    let dom = Subject::Domain(remote::NonnullDomain {
+        name: name(),
+        uuid,
+        id,
+    });
+    let net = remote::NonnullNetwork { name: name(), uuid };
+    let secret = remote::NonnullSecret {
+        uuid,
+        usage_type: 0,
+        usage_id: name(),
     };
-    session
-        .handle_frame(Frame::new(header, payload), now)
+    let (subject, kind): (_, EventKind) = match event {
+        LIFECYCLE => {
+            let started = virtwire_protocol::constants::DomainEventType::STARTED;
+            let lifecycle = event::Lifecycle::new(started, 0);
+            (dom, DomainEventKind::Lifecycle(lifecycle).into())
+        }
+        REBOOT | NEWER => (dom, DomainEventKind::Reboot.into()),
+        EventId::Domain(DomainEventId::CONTROL_ERROR) => {
+            (dom, DomainEventKind::ControlError.into())
+        }
+        EventId::Network(_) => {
+            let event = NetworkEventLifecycleType::STARTED;
+            let kind = NetworkEventKind::Lifecycle { event, detail: 0 };
+            (net.into(), kind.into())
+        }
+        EventId::Secret(_) => (secret.into(), SecretEventKind::ValueChanged.into()),
+        EventId::QemuMonitor => {
+            let event = MonitorEvent {
+                name: "STOP".to_owned(),
+                seconds: 1,
+                micros: 2,
+                details: None,
+            };
+            (dom, event.into())
+        }
+        EventId::ConnectionClosed => {
+            let reason = ConnectCloseReason::EOF;
+            (Subject::Connection, EventKind::ConnectionClosed(reason))
+        }
+        other => panic!("no test has a {other}"),
+    };
+    let mut packet = Message::new(callback.into(), subject, kind)
+        .encode()
         .unwrap();
-    let Some(Output::Event(event)) = session.poll_output() else {
-        panic!("an event is handed over");
-    };
-    event
+    if event == NEWER {
+        packet.procedure = i32::MAX;
+    }
+    numbered(packet, number)
+}
+
+/// What a newer daemon says behind what we know is not looked at; here it is a number.
+fn numbered(mut packet: EventPacket, number: u32) -> EventPacket {
+    let mut payload = BytesMut::from(packet.payload.as_ref());
+    payload.put_u32(number);
+    packet.payload = payload.freeze();
+    packet
+}
+
+/// The event with a payload of this length.
+fn padded(mut packet: EventPacket, length: usize) -> EventPacket {
+    let number = number_of(&packet);
+    let mut payload = BytesMut::from(packet.payload.as_ref());
+    payload.resize(length - 4, 0);
+    packet.payload = payload.freeze();
+    numbered(packet, number)
+}
+
+fn number_of(packet: &EventPacket) -> u32 {
+    u32::from_be_bytes(*packet.payload.last_chunk().unwrap())
 }
 
 fn refusal() -> CallFailure {
-    let error = RemoteError::new(ErrorCode::INTERNAL_ERROR, ErrorDomain::RPC, "no");
+    let error = RemoteError::new(ErrorCode::NO_SUPPORT, ErrorDomain::RPC, "no");
     CallFailure::Remote(Box::new(error))
 }
 
-#[test]
-fn event_before_the_answer_to_its_registration_is_delivered_after_it() {
-    let mut registry = Registry::default();
-    let mut subscriber = subscribe(&mut registry, 1, &[LIFECYCLE]);
-    registry.deliver(lifecycle(5, 0));
-    registry.deliver(lifecycle(6, 0));
-    assert_eq!(subscriber.events(), 0);
-    registry.registered(key(LIFECYCLE), Ok(5));
-    assert!(subscriber.ready.try_recv().unwrap().is_ok());
-    assert_eq!(subscriber.events(), 1);
+/// The daemon's answer makes no sense.
+fn bad_reply() -> CallFailure {
+    let error = Reader::new(&[]).i32().unwrap_err();
+    CallFailure::BadReply(ReplyError::UndecodableError(error))
 }
 
-#[test]
-fn event_of_an_unknown_callback_is_not_held_when_no_answer_is_awaited() {
-    let mut registry = Registry::default();
-    let mut subscriber = subscribe(&mut registry, 1, &[LIFECYCLE]);
-    registry.registered(key(LIFECYCLE), Ok(5));
-    registry.deliver(lifecycle(6, 0));
-    assert!(registry.held.is_empty());
-    let _other = subscribe(&mut registry, 2, &[BLOCK_JOB]);
-    registry.registered(key(BLOCK_JOB), Ok(6));
-    assert_eq!(subscriber.events(), 0);
-}
-
-#[test]
-fn held_events_are_bounded_in_number_and_length() {
-    let mut registry = Registry::default();
-    let _subscriber = subscribe(&mut registry, 1, &[LIFECYCLE]);
-    for _ in 0..2 * MAX_HELD {
-        registry.deliver(lifecycle(5, 0));
-    }
-    assert_eq!(registry.held.len(), MAX_HELD);
-
-    let mut registry = Registry::default();
-    let _subscriber = subscribe(&mut registry, 1, &[LIFECYCLE]);
-    registry.deliver(lifecycle(5, MAX_EVENT_LEN));
-    assert!(registry.held.is_empty());
-}
-
-#[test]
-fn event_shares_no_memory_with_what_it_came_in() {
-    let mut registry = Registry::default();
-    let mut subscriber = subscribe(&mut registry, 1, &[LIFECYCLE]);
-    registry.registered(key(LIFECYCLE), Ok(5));
-    let event = lifecycle(5, 100);
-    let received = event.payload.as_ptr();
-    registry.deliver(event);
-    let event = subscriber.queue.try_recv().unwrap();
-    assert_eq!(event.payload.len(), 104);
-    assert_ne!(event.payload.as_ptr(), received);
-}
-
-#[test]
-fn full_queue_is_told_and_the_events_before_the_gap_are_kept() {
-    let mut registry = Registry::default();
-    let mut subscriber = subscribe(&mut registry, 1, &[LIFECYCLE]);
-    registry.registered(key(LIFECYCLE), Ok(0));
-    for _ in 0..4 {
-        registry.deliver(lifecycle(0, 0));
-    }
-    assert!(!subscriber.lagged());
-    registry.deliver(lifecycle(0, 0));
-    assert!(subscriber.lagged());
-    assert_eq!(subscriber.events(), 4);
-}
-
-#[test]
-fn refused_registration_fails_its_subscriber_and_gives_up_the_other() {
-    let mut registry = Registry::default();
-    let mut subscriber = subscribe(&mut registry, 1, &[LIFECYCLE, BLOCK_JOB]);
-    assert_eq!(
-        calls(&mut registry),
-        [(true, LIFECYCLE.0), (true, BLOCK_JOB.0)]
-    );
-    registry.registered(key(LIFECYCLE), Ok(5));
-    registry.registered(key(BLOCK_JOB), Err(refusal()));
-    assert!(subscriber.ready.try_recv().unwrap().is_err());
-    assert_eq!(calls(&mut registry), [(false, LIFECYCLE.0)]);
-    registry.deregistered(key(LIFECYCLE));
-    assert!(registry.registrations.is_empty());
+/// Nobody is left, but for those who are never given up.
+fn assert_empty(registry: &Registry) {
     assert!(registry.subscribers.is_empty());
-}
-
-#[test]
-fn subscriber_that_leaves_before_the_answer_leaves_nothing_behind() {
-    let mut registry = Registry::default();
-    drop(subscribe(&mut registry, 1, &[LIFECYCLE]));
-    registry.unsubscribe(1);
-    assert_eq!(calls(&mut registry), [(true, LIFECYCLE.0)]);
-    registry.registered(key(LIFECYCLE), Ok(5));
-    assert_eq!(calls(&mut registry), [(false, LIFECYCLE.0)]);
-    registry.deregistered(key(LIFECYCLE));
-    assert!(registry.registrations.is_empty());
-    assert!(registry.by_callback.is_empty());
-}
-
-#[test]
-fn subscriber_that_comes_while_the_last_one_leaves_is_registered_anew() {
-    let mut registry = Registry::default();
-    drop(subscribe(&mut registry, 1, &[LIFECYCLE]));
-    registry.registered(key(LIFECYCLE), Ok(5));
-    registry.unsubscribe(1);
-    let mut second = subscribe(&mut registry, 2, &[LIFECYCLE]);
-    assert_eq!(
-        calls(&mut registry),
-        [(true, LIFECYCLE.0), (false, LIFECYCLE.0)]
+    assert!(
+        registry
+            .registrations
+            .keys()
+            .all(RegistrationKey::is_anchor)
     );
-    registry.deliver(lifecycle(5, 0));
-    registry.deregistered(key(LIFECYCLE));
-    assert_eq!(calls(&mut registry), [(true, LIFECYCLE.0)]);
-    registry.registered(key(LIFECYCLE), Ok(6));
-    assert!(second.ready.try_recv().unwrap().is_ok());
-    registry.deliver(lifecycle(5, 0));
-    registry.deliver(lifecycle(6, 0));
-    assert_eq!(second.events(), 1);
-}
-
-#[test]
-fn one_registration_serves_all_its_subscribers() {
-    let mut registry = Registry::default();
-    let mut first = subscribe(&mut registry, 1, &[LIFECYCLE]);
-    registry.registered(key(LIFECYCLE), Ok(5));
-    let mut second = subscribe(&mut registry, 2, &[LIFECYCLE]);
-    assert_eq!(calls(&mut registry), [(true, LIFECYCLE.0)]);
-    assert!(second.ready.try_recv().unwrap().is_ok());
-    registry.deliver(lifecycle(5, 0));
-    assert_eq!((first.events(), second.events()), (1, 1));
-    registry.unsubscribe(1);
-    registry.deliver(lifecycle(5, 0));
-    assert_eq!((first.events(), second.events()), (0, 1));
-    assert!(calls(&mut registry).is_empty());
-}
-
-#[test]
-fn the_anchor_outlives_its_subscribers() {
-    let mut registry = Registry::default();
-    let (sender, _queue) = mpsc::channel(4);
-    let (ready, _registered) = oneshot::channel();
-    let request = CallRequest::new::<Register>(&Default::default()).unwrap();
-    registry.subscribe(Subscribe {
-        id: 1,
-        registrations: vec![(RegistrationKey::ANCHOR, request)],
-        queue: sender,
-        lagged: Arc::default(),
-        ready,
-    });
-    assert_eq!(
-        calls(&mut registry),
-        [(true, RegistrationKey::ANCHOR.event)]
+    assert!(
+        registry
+            .by_callback
+            .values()
+            .all(RegistrationKey::is_anchor)
     );
-    registry.registered(RegistrationKey::ANCHOR, Ok(0));
-    registry.unsubscribe(1);
-    assert_eq!(calls(&mut registry), []);
+    assert!(registry.held.events.is_empty());
+    assert!(registry.calls.is_empty());
 }
