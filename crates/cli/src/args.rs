@@ -1,9 +1,15 @@
 //! The command line: virsh's words and flags.
 
+mod event;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::event::{
+    Event, NetEvent, NodedevEvent, PoolEvent, QemuMonitorEvent, SecretEvent, Wait, Which,
+};
 
 /// Exit status of a block job that was cancelled.
 pub(crate) const CANCELLED: u8 = 3;
@@ -77,6 +83,23 @@ pub(crate) enum Command {
     Blockpull(Blockpull),
     /// Query, limit or end the block job of a disk
     Blockjob(Blockjob),
+    /// Wait for events of domains
+    Event(Event),
+    /// Wait for events of networks
+    #[command(name = "net-event")]
+    NetEvent(NetEvent),
+    /// Wait for events of storage pools
+    #[command(name = "pool-event")]
+    PoolEvent(PoolEvent),
+    /// Wait for events of node devices
+    #[command(name = "nodedev-event")]
+    NodedevEvent(NodedevEvent),
+    /// Wait for events of secrets
+    #[command(name = "secret-event")]
+    SecretEvent(SecretEvent),
+    /// Wait for events of QEMU's monitor
+    #[command(name = "qemu-monitor-event")]
+    QemuMonitorEvent(QemuMonitorEvent),
     /// Call any procedure of any program, with JSON arguments
     Call(Call),
 }
@@ -402,103 +425,4 @@ fn seconds(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-    use clap::error::ErrorKind;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Arguments, clap::Error> {
-        Arguments::try_parse_from(["virtwire"].into_iter().chain(line.split_whitespace()))
-    }
-
-    fn error(line: &str) -> ErrorKind {
-        parse(line).unwrap_err().kind()
-    }
-
-    #[test]
-    fn definition_is_consistent() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn global_options_stand_before_or_after_the_command() {
-        for line in [
-            "-c test:///default -r -q --json uri",
-            "uri --connect test:///default -rq --json",
-        ] {
-            let arguments = parse(line).unwrap();
-            assert_eq!(arguments.connect.as_deref(), Some("test:///default"));
-            assert!(arguments.readonly && arguments.quiet && arguments.json);
-        }
-    }
-
-    #[test]
-    fn virsh_words_are_understood() {
-        for line in [
-            "version",
-            "list --all --state-running --with-managed-save --title",
-            "list --uuid --name --id --inactive",
-            "domstate guest --reason",
-            "dumpxml guest --inactive --security-info --update-cpu --migratable",
-            "define /tmp/x.xml --validate",
-            "undefine guest --managed-save --snapshots-metadata --nvram",
-            "start guest --paused --autodestroy --bypass-cache --force-boot",
-            "create x.xml --paused",
-            "shutdown guest --mode acpi,agent",
-            "destroy guest --graceful",
-            "domblklist 1 --inactive --details",
-            "blockpull guest vda --bandwidth 8 --base vda[2] --keep-relative --wait --verbose \
-             --timeout 5 --async",
-            "blockpull guest vda --bandwidth 8 --bytes",
-            "blockjob guest vda",
-            "blockjob guest vda --info --bytes",
-            "blockjob guest vda --raw",
-            "blockjob guest vda --abort --async",
-            "blockjob guest vda --pivot",
-            "blockjob guest vda --bandwidth 0 --bytes",
-            "call CONNECT_GET_URI",
-            "call remote:16 {}",
-            "call --list",
-            "call --describe DOMAIN_GET_INFO",
-        ] {
-            assert!(parse(line).is_ok(), "{line}");
-        }
-    }
-
-    #[test]
-    fn contradictions_are_refused() {
-        for line in [
-            "list --table --name",
-            "blockjob guest vda --raw --abort",
-            "blockjob guest vda --info --pivot",
-            "blockjob guest vda --bandwidth 1 --abort",
-            "blockjob guest vda --bytes --async",
-            "undefine guest --nvram --keep-nvram",
-            "call X --list",
-            "call --list --describe X",
-        ] {
-            assert_eq!(error(line), ErrorKind::ArgumentConflict, "{line}");
-        }
-        for line in [
-            "blockpull guest vda --verbose",
-            "blockpull guest vda --timeout 5",
-            "blockpull guest vda --async",
-            "blockpull guest vda --bytes",
-            "blockpull guest vda --keep-relative",
-            "call",
-            "domstate",
-        ] {
-            assert_eq!(error(line), ErrorKind::MissingRequiredArgument, "{line}");
-        }
-        assert_eq!(
-            error("blockpull guest vda --wait --timeout 0"),
-            ErrorKind::ValueValidation
-        );
-        assert_eq!(
-            error("blockpull guest vda --bandwidth -1"),
-            ErrorKind::UnknownArgument
-        );
-        assert_eq!(error("shutdown guest --mode fire"), ErrorKind::InvalidValue);
-    }
-}
+mod tests;

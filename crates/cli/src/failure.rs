@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 
 use serde_json::{Value, json};
+use virtwire::event::EventError;
 
 use crate::escape::escape;
 
@@ -23,6 +24,8 @@ pub(crate) enum Failure {
         doing: Option<String>,
         error: Box<virtwire::Error>,
     },
+    /// No more events can come.
+    Events(EventError),
     /// A file or stream could not be used.
     Io { doing: String, error: io::Error },
     /// The daemon answered something that cannot be shown.
@@ -49,7 +52,7 @@ impl Failure {
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) => MISUSED,
-            Self::Client { .. } | Self::Io { .. } | Self::Reply(_) => FAILED,
+            Self::Client { .. } | Self::Events(_) | Self::Io { .. } | Self::Reply(_) => FAILED,
         }
     }
 
@@ -63,6 +66,7 @@ impl Failure {
         let text = match self {
             Self::Usage(message) | Self::Reply(message) => message.clone(),
             Self::Io { doing, error } => format!("{doing}: {error}"),
+            Self::Events(error) => error.to_string(),
             Self::Client { doing, error } => {
                 let message = client_message(error);
                 match doing {
@@ -79,6 +83,8 @@ impl Failure {
             let kind = match self {
                 Self::Usage(_) => "usage",
                 Self::Io { .. } => "io",
+                Self::Events(EventError::Refused(_)) => "remote",
+                Self::Events(_) => "closed",
                 _ => "protocol",
             };
             return json!({ "error": { "kind": kind, "message": self.text() } });
@@ -106,6 +112,12 @@ impl From<virtwire::Error> for Failure {
             doing: None,
             error: Box::new(error),
         }
+    }
+}
+
+impl From<EventError> for Failure {
+    fn from(error: EventError) -> Self {
+        Self::Events(error)
     }
 }
 

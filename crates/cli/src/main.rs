@@ -4,8 +4,10 @@ mod args;
 mod commands;
 mod escape;
 mod failure;
+mod interrupt;
 mod output;
 mod state;
+mod time;
 
 use std::process::ExitCode;
 

@@ -3,6 +3,7 @@
 mod block_job;
 mod call;
 mod disks;
+mod event;
 mod info;
 mod lifecycle;
 mod list;
@@ -20,6 +21,9 @@ use crate::output::{Output, Report};
 pub(crate) async fn run(arguments: &Arguments, output: Output) -> Result<Report, Failure> {
     if let Command::Call(call) = &arguments.command {
         return call::run(arguments, call, output).await;
+    }
+    if let Some(report) = event::without_connection(&arguments.command)? {
+        return Ok(report);
     }
     let connection = connect(arguments).await?;
     let report = run_on(&connection, &arguments.command, output).await?;
@@ -50,6 +54,12 @@ async fn run_on(
         Command::Resume(target) => lifecycle::resume(connection, &target.domain).await,
         Command::Blockpull(pull) => Box::pin(block_job::pull(connection, pull, output)).await,
         Command::Blockjob(job) => block_job::manage(connection, job).await,
+        Command::Event(event) => event::domain(connection, event, output).await,
+        Command::NetEvent(event) => event::network(connection, event, output).await,
+        Command::PoolEvent(event) => event::storage_pool(connection, event, output).await,
+        Command::NodedevEvent(event) => event::node_device(connection, event, output).await,
+        Command::SecretEvent(event) => event::secret(connection, event, output).await,
+        Command::QemuMonitorEvent(event) => event::qemu_monitor(connection, event, output).await,
         // Needs no connection for some of what it does, and was dealt with above.
         Command::Call(_) => Err(Failure::Usage(
             "call is no command of a connection".to_owned(),
@@ -127,7 +137,11 @@ fn identity(domain: &Domain) -> Value {
 
 /// The domain's identity with more fields behind it.
 fn with_identity(domain: &Domain, more: Value) -> Value {
-    let mut document = identity(domain);
+    merged(identity(domain), more)
+}
+
+/// One object of the fields of two.
+fn merged(mut document: Value, more: Value) -> Value {
     if let (Some(fields), Value::Object(more)) = (document.as_object_mut(), more) {
         fields.extend(more);
     }

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 pub(crate) use self::table::Table;
 use crate::escape::{escape, escape_lines};
@@ -105,6 +106,16 @@ impl Output {
         write_stdout(&format!("{json}\n"))
     }
 
+    /// Prints lines at once, and lets the connection be served while the reader takes its time.
+    pub(crate) async fn lines(self, lines: &str) -> Result<(), Failure> {
+        let mut stdout = tokio::io::stdout();
+        let written = async {
+            stdout.write_all(lines.as_bytes()).await?;
+            stdout.flush().await
+        };
+        written.await.map_err(cannot_write)
+    }
+
     /// Prints why there is no result and gives the exit status of that.
     pub(crate) fn failure(self, failure: &Failure) -> ExitCode {
         if failure.is_broken_pipe() {
@@ -151,5 +162,9 @@ fn write_stdout(text: &str) -> Result<(), Failure> {
     stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush())
-        .map_err(|error| Failure::io("cannot write the result", error))
+        .map_err(cannot_write)
+}
+
+fn cannot_write(error: io::Error) -> Failure {
+    Failure::io("cannot write the result", error)
 }

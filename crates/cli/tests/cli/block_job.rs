@@ -13,12 +13,12 @@ use crate::{Run, program, run_on, virsh};
 const SIZE: u64 = 32 << 20;
 
 /// A running guest with one disk on a base full of data.
-struct Guest {
-    daemon: Daemon,
+pub(crate) struct Guest {
+    pub(crate) daemon: Daemon,
 }
 
 impl Guest {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let daemon = Daemon::start().unwrap();
         let (base, top) = (
             daemon.images_dir().join("base"),

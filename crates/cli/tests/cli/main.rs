@@ -4,6 +4,7 @@
 
 mod block_job;
 mod call;
+mod event;
 mod misuse;
 mod words;
 

@@ -7,9 +7,10 @@ use serde_json::{Value, json};
 use virtwire::constants::{DomainBlockJobAbortFlags, DomainBlockJobType};
 use virtwire::{Bandwidth, BlockJobInfo, Connection, Disk};
 
-use super::{find, with_identity};
+use super::{find, merged, with_identity};
 use crate::args::{Blockjob, Blockpull, DiskName};
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::output::{Output, Report};
 
 /// Starts a pull and, where asked to, waits for its end.
@@ -31,7 +32,7 @@ pub(super) async fn pull(
     }
     // Listening first: an interrupt between the start and the wait must not be missed.
     let interrupt = if args.wait {
-        Some(wait::Interrupt::listen()?)
+        Some(Interrupt::listen()?)
     } else {
         None
     };
@@ -98,11 +99,7 @@ fn bandwidth(number: u64, bytes: bool) -> Result<Bandwidth, Failure> {
 }
 
 fn with_disk(disk: &Disk, more: Value) -> Value {
-    let mut fields = json!({ "disk": disk.path() });
-    if let (Some(fields), Value::Object(more)) = (fields.as_object_mut(), more) {
-        fields.extend(more);
-    }
-    with_identity(disk.domain(), fields)
+    with_identity(disk.domain(), merged(json!({ "disk": disk.path() }), more))
 }
 
 fn info_json(info: &BlockJobInfo) -> Value {
@@ -127,7 +124,7 @@ fn kind_name(kind: DomainBlockJobType) -> String {
 }
 
 /// virsh's words for the kind of a job.
-fn kind_text(kind: DomainBlockJobType) -> &'static str {
+pub(super) fn kind_text(kind: DomainBlockJobType) -> &'static str {
     match kind {
         DomainBlockJobType::PULL => "Block Pull",
         DomainBlockJobType::COPY => "Block Copy",

@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use virtwire::constants::DomainBlockJobAbortFlags;
 use virtwire::{BlockJob, Evidence, Outcome};
 
@@ -13,25 +12,9 @@ use super::display::Display;
 use super::{info_json, with_disk};
 use crate::args::{Blockpull, CANCELLED, JOB_FAILED, VANISHED};
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::output::{Output, Report};
 use crate::state::{reason_name, state_name, state_text};
-
-/// The user's interrupts, listened to from the moment this exists.
-pub(super) struct Interrupt(Signal);
-
-impl Interrupt {
-    pub(super) fn listen() -> Result<Self, Failure> {
-        signal(SignalKind::interrupt())
-            .map(Self)
-            .map_err(|error| Failure::io("cannot listen for interrupts", error))
-    }
-
-    async fn wait(&mut self) {
-        if self.0.recv().await.is_none() {
-            future::pending().await
-        }
-    }
-}
 
 /// Why this command asked for the job's end.
 #[derive(Debug, Clone, Copy)]

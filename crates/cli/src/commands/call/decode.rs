@@ -37,13 +37,13 @@ fn value(reader: &mut Reader<'_>, ty: &'static TypeSchema) -> Result<Value, Deco
         TypeSchema::Float => float(reader.f32()?.into()),
         TypeSchema::Double => float(reader.f64()?),
         TypeSchema::Bool => reader.bool()?.into(),
-        TypeSchema::String { max } => text(reader.string(*max)?.as_bytes()),
+        TypeSchema::String { max } => string(reader.string(*max)?.as_bytes()),
         TypeSchema::Opaque { max } => hex(reader.opaque(*max)?.as_bytes()).into(),
         TypeSchema::FixedOpaque { len: 16 } => {
             Uuid::from_bytes(reader.fixed_opaque()?).to_string().into()
         }
         TypeSchema::FixedOpaque { len } => fixed_opaque(reader, *len)?,
-        TypeSchema::Chars { max } => text(&reader.chars(*max)?),
+        TypeSchema::Chars { max } => string(&reader.chars(*max)?),
         TypeSchema::FixedChars { len } => fixed_chars(reader, *len)?,
         TypeSchema::Array { element, max } => reader
             .array(*max, least_size(element), |reader| value(reader, element))?
@@ -79,7 +79,7 @@ fn least_size(ty: &TypeSchema) -> usize {
     }
 }
 
-fn float(value: f64) -> Value {
+pub(crate) fn float(value: f64) -> Value {
     let name = || match value {
         _ if value.is_nan() => "NaN",
         _ if value > 0.0 => "Infinity",
@@ -88,14 +88,23 @@ fn float(value: f64) -> Value {
     Number::from_f64(value).map_or_else(|| name().into(), Value::Number)
 }
 
-fn text(bytes: &[u8]) -> Value {
+/// Text, or the bytes of what is none.
+pub(crate) fn string(bytes: &[u8]) -> Value {
     match std::str::from_utf8(bytes) {
         Ok(text) => text.into(),
         Err(_) => serde_json::json!({ "hex": hex(bytes) }),
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// A truth value in an `int`; another number stays what it is.
+pub(crate) fn boolean(value: i64) -> Value {
+    match value {
+        0 | 1 => (value == 1).into(),
+        other => other.into(),
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -119,7 +128,7 @@ fn fixed_chars(reader: &mut Reader<'_>, len: usize) -> Result<Value, DecodeError
         .rposition(|&byte| byte != 0)
         .map_or(0, |last| last + 1);
     bytes.truncate(used);
-    Ok(text(&bytes))
+    Ok(string(&bytes))
 }
 
 fn union(reader: &mut Reader<'_>, layout: &'static UnionSchema) -> Result<Value, DecodeError> {
@@ -134,10 +143,8 @@ fn union(reader: &mut Reader<'_>, layout: &'static UnionSchema) -> Result<Value,
     );
     if let Some(ty) = &arm.ty {
         let document = value(reader, ty).in_field(layout.name, arm.name)?;
-        let document = match document.as_i64() {
-            Some(truth @ (0 | 1)) if is_boolean(layout, arm.value) => Value::Bool(truth == 1),
-            _ => document,
-        };
+        let truth = document.as_i64().filter(|_| is_boolean(layout, arm.value));
+        let document = truth.map_or(document, boolean);
         fields.insert("value".to_owned(), document);
     }
     Ok(Value::Object(fields))

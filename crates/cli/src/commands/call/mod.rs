@@ -14,6 +14,7 @@ use virtwire::Program;
 use virtwire::schema::{ProcedureKind, ProcedureSchema, UnionSchema};
 use virtwire::xdr::Reader;
 
+pub(super) use self::decode::{boolean, float, hex, string};
 use super::connect;
 use crate::args::{Arguments, Call};
 use crate::failure::Failure;
