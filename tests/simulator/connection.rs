@@ -5,10 +5,11 @@ use std::time::Duration;
 use virtwire::constants::{ConnectListAllDomainsFlags, DomainXmlFlags, ErrorCode};
 use virtwire::{Builder, Connection, remote};
 use virtwire_protocol::Event;
+use virtwire_protocol::event::{DomainEventKind, Lifecycle};
 use virtwire_protocol::generated::keepalive;
 use virtwire_protocol::header::{MessageType, Serial, Status};
 use virtwire_protocol::session::Route;
-use virtwire_sim::{DomainEvent, Simulator};
+use virtwire_sim::Simulator;
 use virtwire_tests::paused_deadline;
 
 use crate::raw::{Raw, decode};
@@ -258,10 +259,8 @@ async fn client_that_does_not_read_its_events_is_cut_off() {
         let domain = simulator.domain("guest").unwrap();
         let mut raw = Raw::open(&simulator, "qemu:///system").await;
         raw.call::<remote::ConnectDomainEventRegister>(&()).await;
-        let event = DomainEvent::Lifecycle {
-            event: virtwire::constants::DomainEventType::RESUMED,
-            detail: 0,
-        };
+        let resumed = virtwire::constants::DomainEventResumedDetailType::UNPAUSED;
+        let event = DomainEventKind::from(Lifecycle::Resumed(resumed));
         for _ in 0..200_000 {
             domain.emit(&event).unwrap();
             if simulator.connections() == 0 {

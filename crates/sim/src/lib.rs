@@ -90,3 +90,4 @@ pub use simulated::SimulatedDomain;
 pub use simulated_disk::SimulatedDisk;
 pub use simulator::{Builder, Simulator};
 pub use stream::{Stream, Turn};
+pub use virtwire_protocol::event;

@@ -1,5 +1,12 @@
 //! Events of domains: who hears of what, in which style and order.
 
+mod daemon;
+mod monitor;
+mod object;
+mod refusal;
+mod virsh;
+mod words;
+
 use std::time::Duration;
 
 use virtwire::constants::{
@@ -9,10 +16,11 @@ use virtwire::constants::{
     ErrorCode, ErrorDomain,
 };
 use virtwire::{constants, remote};
-use virtwire_protocol::Event;
+use virtwire_protocol::event::DomainEventKind;
 use virtwire_protocol::header::{MessageType, Serial, Status};
 use virtwire_protocol::remote::NonnullDomain;
-use virtwire_sim::{DomainEvent, Simulator};
+use virtwire_protocol::{Event, Procedure, RemoteError};
+use virtwire_sim::Simulator;
 use virtwire_tests::paused_deadline;
 
 use crate::domain::{open, xml};
@@ -222,6 +230,12 @@ async fn unknown_kinds_and_registrations_are_errors() {
     .await;
 }
 
+/// The daemon refuses a call; its error.
+async fn refused<P: Procedure>(raw: &mut Raw, args: &P::Args<'_>) -> RemoteError {
+    let route = raw.start::<P>(args).await;
+    raw.hear_error(route, MessageType::Reply).await
+}
+
 #[tokio::test(start_paused = true)]
 async fn legacy_style_names_no_registration_and_lacks_newer_kinds() {
     paused_deadline(async {
@@ -260,16 +274,16 @@ async fn every_kind_reaches_those_who_asked_for_it_and_nobody_else() {
         let mut raw = Raw::open(&simulator, "qemu:///system").await;
         register(&mut raw, DomainEventId::NIC_MAC_CHANGE, None).await;
         register(&mut raw, DomainEventId::BLOCK_JOB_2, None).await;
-        let vda = |status| DomainEvent::BlockJob2 {
+        let vda = |status| DomainEventKind::BlockJob2 {
             dst: String::from("vda"),
             kind: constants::DomainBlockJobType::PULL,
             status,
         };
-        domain.emit(&DomainEvent::Reboot).unwrap();
+        domain.emit(&DomainEventKind::Reboot).unwrap();
         domain
             .emit(&vda(constants::ConnectDomainEventBlockJobStatus::COMPLETED))
             .unwrap();
-        let mac = DomainEvent::NicMacChange {
+        let mac = DomainEventKind::NicMacChange {
             alias: String::from("net0"),
             old_mac: String::from("52:54:00:00:00:01"),
             new_mac: String::from("52:54:00:00:00:02"),
