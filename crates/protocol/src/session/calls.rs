@@ -98,6 +98,14 @@ impl<T> Calls<T> {
         self.urgent.len() + self.ordinary.len()
     }
 
+    /// Whether a call of this lane waits for a slot.
+    pub(super) fn waits(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Urgent => !self.urgent.is_empty(),
+            Lane::Ordinary => !self.ordinary.is_empty(),
+        }
+    }
+
     /// Bytes of their packets.
     pub(super) fn waiting_bytes(&self) -> usize {
         self.waiting_bytes
@@ -113,13 +121,30 @@ impl<T> Calls<T> {
         self.in_flight.contains_key(&serial)
     }
 
-    /// Moves the next waiting call into flight, under `serial`, and gives its packet.
-    pub(super) fn launch(&mut self, serial: Serial) -> Option<(BytesMut, &InFlight<T>)> {
-        let Waiting { id, token, request } = self
-            .urgent
-            .pop_front()
-            .or_else(|| self.ordinary.pop_front())?;
-        self.waiting_bytes -= request.packet_len();
+    /// Moves the next waiting call into flight, under `serial`, and gives its packet. Calls that
+    /// `launch` does not agree to are forgotten; those of the ordinary lane are left alone unless
+    /// their turn has come as well.
+    pub(super) fn launch(
+        &mut self,
+        serial: Serial,
+        ordinary: bool,
+        launch: &mut impl FnMut(&mut T, Serial) -> bool,
+    ) -> Option<(BytesMut, &InFlight<T>)> {
+        let (token, id, request) = loop {
+            let next = match self.urgent.pop_front() {
+                None if ordinary => self.ordinary.pop_front()?,
+                next => next?,
+            };
+            let Waiting {
+                id,
+                mut token,
+                request,
+            } = next;
+            self.waiting_bytes -= request.packet_len();
+            if launch(&mut token, serial) {
+                break (token, id, request);
+            }
+        };
         let call = InFlight {
             id,
             token: Some(token),

@@ -21,7 +21,7 @@ use super::failure::{
 };
 use super::keepalive::{Keepalive, KeepaliveConfig, is_keepalive};
 use super::outbox::Outbox;
-use super::request::CallRequest;
+use super::request::{CallRequest, Lane};
 use super::streams::{StreamId, StreamItem, StreamNews, Streams};
 
 /// The programs whose events a client understands.
@@ -39,6 +39,9 @@ pub struct ClientConfig {
     /// A daemon stops reading a connection that has `max_client_requests` calls in progress, 5 by
     /// default, and then sees no keepalive either; so the default here is one less.
     pub max_in_flight: usize,
+    /// How many of these places only [urgent](super::Lane::Urgent) calls may take; none by default.
+    /// One place is left for the others in any case.
+    pub reserved: usize,
     /// How many bytes of a stream may wait for their consumer before the stream is aborted.
     pub max_stream_buffer: usize,
     /// How many replies in a row may answer no call. A daemon in order can send a few, so they are
@@ -52,9 +55,22 @@ impl Default for ClientConfig {
     fn default() -> Self {
         Self {
             max_in_flight: 4,
+            reserved: 0,
             max_stream_buffer: 8 << 20,
             max_unmatched_replies: 64,
             keepalive: None,
+        }
+    }
+}
+
+impl ClientConfig {
+    /// How many calls may be in flight when one of this lane is to be sent.
+    #[must_use]
+    pub fn places(&self, lane: Lane) -> usize {
+        let all = self.max_in_flight.max(1);
+        match lane {
+            Lane::Urgent => all,
+            Lane::Ordinary => all.saturating_sub(self.reserved).max(1),
         }
     }
 }
@@ -414,12 +430,22 @@ impl<T> ClientSession<T> {
     /// Waiting calls get their slots here, so a driver that cannot write and does not ask leaves
     /// them where they can still be cancelled.
     pub fn poll_transmit(&mut self) -> Option<Bytes> {
+        self.poll_transmit_with(|_, _| true)
+    }
+
+    /// As [`poll_transmit`](Self::poll_transmit). `launch` is told of each call that is about to
+    /// get its slot, with its serial, and says whether it is still wanted: if not, it is forgotten
+    /// and was not sent.
+    pub fn poll_transmit_with(
+        &mut self,
+        mut launch: impl FnMut(&mut T, Serial) -> bool,
+    ) -> Option<Bytes> {
         if self.closed.is_some() {
             return None;
         }
         if self.outbox.len() == 0 {
             self.keepalive.transmit(&mut self.outbox);
-            self.launch_calls();
+            self.launch_calls(&mut launch);
             self.streams.transmit(&mut self.outbox, LOT);
         }
         self.outbox.take()
@@ -432,11 +458,16 @@ impl<T> ClientSession<T> {
 }
 
 impl<T> ClientSession<T> {
-    fn launch_calls(&mut self) {
-        while self.calls.waiting() > 0 && self.calls.in_flight() < self.config.max_in_flight.max(1)
-        {
+    fn launch_calls(&mut self, launch: &mut impl FnMut(&mut T, Serial) -> bool) {
+        loop {
+            let in_flight = self.calls.in_flight();
+            let [urgent, ordinary] = [Lane::Urgent, Lane::Ordinary]
+                .map(|lane| in_flight < self.config.places(lane) && self.calls.waits(lane));
+            if !urgent && !ordinary {
+                return;
+            }
             let serial = self.next_serial();
-            let Some((mut packet, call)) = self.calls.launch(serial) else {
+            let Some((mut packet, call)) = self.calls.launch(serial, ordinary, launch) else {
                 return;
             };
             if call.stream.is_stream() {

@@ -20,9 +20,7 @@ const SMALL_PACKET: usize = 128;
 /// connection only copies.
 #[derive(Clone)]
 pub struct CallRequest {
-    program: Program,
-    procedure: i32,
-    stream: StreamDirection,
+    callee: Callee,
     lane: Lane,
     packet: BytesMut,
 }
@@ -44,7 +42,7 @@ impl CallRequest {
     ///
     /// When an argument exceeds its bound or the packet the limit of the protocol.
     pub fn new<P: Procedure>(args: &P::Args<'_>) -> Result<Self, EncodeFrameError> {
-        Self::encode((P::PROGRAM, P::NUMBER, P::STREAM), |w| args.encode(w))
+        Self::encode(Callee::of::<P>(), |w| args.encode(w))
     }
 
     /// Encodes a call of the procedure `P` into the free room of `arena` and splits it off, so that
@@ -57,10 +55,10 @@ impl CallRequest {
         arena: &mut BytesMut,
         args: &P::Args<'_>,
     ) -> Result<Self, EncodeFrameError> {
-        let route = (P::PROGRAM, P::NUMBER, P::STREAM);
+        let callee = Callee::of::<P>();
         arena.clear();
-        encode_frame(arena, &header(route), |w| args.encode(w))?;
-        Ok(Self::assemble(route, arena.split()))
+        encode_frame(arena, &callee.header(), |w| args.encode(w))?;
+        Ok(Self::assemble(callee, arena.split()))
     }
 
     /// Encodes a call of a procedure that is known only at run time; `args` writes its arguments.
@@ -72,7 +70,32 @@ impl CallRequest {
         procedure: &ProcedureSchema,
         args: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
     ) -> Result<Self, EncodeFrameError> {
-        Self::encode((procedure.id, procedure.number, procedure.stream), args)
+        let callee = Callee {
+            program: procedure.id,
+            procedure: procedure.number,
+            stream: procedure.stream,
+            repeatable: procedure.repeatable,
+        };
+        Self::encode(callee, args)
+    }
+
+    /// A call of a number, whether it means anything or not, without the arguments that belong
+    /// there.
+    ///
+    /// A daemon that finds no arguments where it needs some refuses the call and executes nothing;
+    /// a procedure that takes none **is executed**.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), which it never comes to.
+    pub fn without_arguments(program: Program, procedure: i32) -> Result<Self, EncodeFrameError> {
+        let callee = Callee {
+            program,
+            procedure,
+            stream: StreamDirection::None,
+            repeatable: false,
+        };
+        Self::encode(callee, |_| Ok(()))
     }
 
     /// The same call in another lane than its procedure has by itself.
@@ -84,19 +107,26 @@ impl CallRequest {
     /// The program that is called.
     #[must_use]
     pub fn program(&self) -> Program {
-        self.program
+        self.callee.program
     }
 
     /// The number of the procedure that is called.
     #[must_use]
     pub fn procedure(&self) -> i32 {
-        self.procedure
+        self.callee.procedure
     }
 
     /// The stream that the call opens.
     #[must_use]
     pub fn stream(&self) -> StreamDirection {
-        self.stream
+        self.callee.stream
+    }
+
+    /// Whether it may be made again when nobody knows if the daemon has executed it; see
+    /// [`Procedure::REPEATABLE`].
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.callee.repeatable
     }
 
     /// The queue it waits in.
@@ -117,44 +147,57 @@ impl CallRequest {
     }
 
     fn encode(
-        route: CallRoute,
+        callee: Callee,
         args: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
     ) -> Result<Self, EncodeFrameError> {
         let mut packet = BytesMut::with_capacity(SMALL_PACKET);
-        encode_frame(&mut packet, &header(route), args)?;
-        Ok(Self::assemble(route, packet))
+        encode_frame(&mut packet, &callee.header(), args)?;
+        Ok(Self::assemble(callee, packet))
     }
 
-    fn assemble((program, procedure, stream): CallRoute, packet: BytesMut) -> Self {
+    fn assemble(callee: Callee, packet: BytesMut) -> Self {
         Self {
-            program,
-            procedure,
-            stream,
-            lane: Lane::of(program, procedure),
+            callee,
+            lane: Lane::of(callee.program, callee.procedure),
             packet,
         }
     }
 }
 
-/// What the session has to know of a procedure.
-type CallRoute = (Program, i32, StreamDirection);
+/// What has to be known of a procedure that is called.
+#[derive(Debug, Clone, Copy)]
+struct Callee {
+    program: Program,
+    procedure: i32,
+    stream: StreamDirection,
+    repeatable: bool,
+}
 
-fn header((program, procedure, _): CallRoute) -> Header {
-    Header {
-        program,
-        procedure,
-        kind: MessageType::Call,
-        serial: Serial::default(),
-        status: Status::Ok,
+impl Callee {
+    fn of<P: Procedure>() -> Self {
+        Self {
+            program: P::PROGRAM,
+            procedure: P::NUMBER,
+            stream: P::STREAM,
+            repeatable: P::REPEATABLE,
+        }
+    }
+
+    fn header(self) -> Header {
+        Header {
+            program: self.program,
+            procedure: self.procedure,
+            kind: MessageType::Call,
+            serial: Serial::default(),
+            status: Status::Ok,
+        }
     }
 }
 
 impl fmt::Debug for CallRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CallRequest")
-            .field("program", &self.program)
-            .field("procedure", &self.procedure)
-            .field("stream", &self.stream)
+            .field("callee", &self.callee)
             .field("lane", &self.lane)
             .field("packet", &Redacted(&self.packet))
             .finish()

@@ -108,6 +108,64 @@ fn an_urgent_call_is_next_but_gets_no_slot_of_its_own() {
 }
 
 #[test]
+fn reserved_slots_are_for_urgent_calls_only() {
+    let mut pair = Pair::with(|client| client.reserved = 1, |_| {});
+    for token in 0..6 {
+        pair.call::<ConnectGetLibVersion>(token);
+    }
+    pair.drive();
+    assert_eq!(pair.requests.len(), 3);
+    pair.call::<DomainDestroy>(100);
+    pair.call::<DomainBlockJobAbort>(101);
+    pair.drive();
+    assert_eq!(pair.requests.len(), 4);
+    assert!(pair.requests[3].is::<DomainDestroy>());
+    // The next slot is for the next urgent call, the one after that for nobody yet.
+    pair.reply(0);
+    pair.drive();
+    assert!(pair.requests[3].is::<DomainBlockJobAbort>());
+    pair.reply(0);
+    pair.drive();
+    assert_eq!(pair.requests.len(), 3);
+    pair.reply(0);
+    pair.drive();
+    assert_eq!(pair.requests.len(), 3);
+    assert!(pair.requests[2].is::<ConnectGetLibVersion>());
+    // Slots that wait for nobody use no serials up.
+    let last = pair.requests.iter().map(|request| request.route.serial);
+    assert_eq!(last.max().unwrap().get(), 6);
+}
+
+#[test]
+fn one_slot_is_left_whatever_is_reserved() {
+    let mut pair = Pair::with(|client| client.reserved = 9, |_| {});
+    for token in 0..3 {
+        pair.call::<ConnectGetLibVersion>(token);
+    }
+    pair.drive();
+    assert_eq!(pair.requests.len(), 1);
+}
+
+#[test]
+fn the_owner_has_the_last_word_before_a_call_gets_its_slot() {
+    let mut pair = Pair::new();
+    for token in 0..3 {
+        pair.call::<ConnectGetLibVersion>(token);
+    }
+    let mut launched = Vec::new();
+    let sent = pair.client.poll_transmit_with(|token, serial| {
+        launched.push((*token, serial.get()));
+        *token != 1
+    });
+    assert_eq!(sent.unwrap().len(), 2 * 28);
+    assert_eq!(launched, [(0, 1), (1, 2), (2, 2)]);
+    assert_eq!(pair.client.waiting_calls(), 0);
+    assert_eq!(pair.client.calls_in_flight(), 2);
+    assert_eq!(pair.client.pending_bytes(), 0);
+    assert!(pair.client.poll_output().is_none());
+}
+
+#[test]
 fn the_lane_of_a_call_can_be_chosen() {
     assert_eq!(request::<DomainDestroy>().lane(), Lane::Urgent);
     assert_eq!(request::<ConnectGetLibVersion>().lane(), Lane::Ordinary);
