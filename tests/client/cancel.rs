@@ -339,6 +339,10 @@ mod connection_dropped_at_any_poll {
         lookup_by_name: |on| on.connection.lookup_domain_by_name("guest");
         lookup_by_uuid: |on| on.connection.lookup_domain_by_uuid(on.domain.uuid());
         lookup_by_id: |on| on.connection.lookup_domain_by_id(1);
+        lookup_network: |on| on.connection.lookup_network_by_name("net");
+        lookup_storage_pool: |on| on.connection.lookup_storage_pool_by_name("pool");
+        lookup_node_device: |on| on.connection.lookup_node_device_by_name("pci_0000_00_1f_2");
+        lookup_secret: |on| on.connection.lookup_secret_by_uuid(on.domain.uuid());
         define: |on| on.connection.define_domain("<domain/>", DomainDefineFlags::empty());
         create: |on| on.connection.create_domain("<domain/>", DomainCreateFlags::empty());
     }

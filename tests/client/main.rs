@@ -12,6 +12,7 @@ mod event;
 mod hostile;
 mod keepalive;
 mod memory;
+mod reconnect;
 mod session;
 
 use virtwire_tests::question::{ask, asker, start_pull, started_pull};

@@ -12,6 +12,7 @@ mod freshness;
 mod layout;
 mod messages;
 mod procedures;
+mod repeatable;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -43,5 +44,6 @@ fn sources() -> Sources {
         .to_vec();
     sources.constants = source("constants.tsv");
     sources.strings = source("strings.tsv");
+    sources.repeatable = source("repeatable.tsv");
     sources
 }

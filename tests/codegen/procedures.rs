@@ -123,7 +123,7 @@ type Said = (
     i32,
     &'static str,
     Release,
-    Option<(Priority, StreamDirection)>,
+    Option<(Priority, StreamDirection, bool)>,
 );
 
 struct Say;
@@ -137,7 +137,7 @@ impl Visitor for Say {
             P::NUMBER,
             P::NAME,
             P::SINCE,
-            Some((P::PRIORITY, P::STREAM)),
+            Some((P::PRIORITY, P::STREAM, P::REPEATABLE)),
         )
     }
 
@@ -150,7 +150,8 @@ impl Visitor for Say {
 fn traits_say_the_same_as_the_schema() {
     for it in PROCEDURES {
         let said = visit(it.id, it.number, Say).unwrap();
-        let annotations = (it.kind == ProcedureKind::Call).then_some((it.priority, it.stream));
+        let annotations =
+            (it.kind == ProcedureKind::Call).then_some((it.priority, it.stream, it.repeatable));
         assert_eq!(said, (it.id, it.number, it.name, it.since, annotations));
     }
 }

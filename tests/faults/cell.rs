@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::runtime::Builder;
 use tokio::time::{Instant, sleep};
+use virtwire::event::{DomainEvent, EventError};
 use virtwire::{CloseCause, Connection, Error, ErrorKind, Execution, Outcome, VanishedReason};
 use virtwire_tests::question::ask;
 use virtwire_tests::server::Server;
@@ -95,6 +96,12 @@ impl Scene {
                 Waiter::Unsent(call) => {
                     is_told(&call.await.unwrap().unwrap_err(), cause, Execution::NotSent);
                 }
+                Waiter::Subscribing(subscribing) => {
+                    let error = subscribing.await.unwrap().unwrap_err();
+                    let told = error.close_cause().unwrap();
+                    assert!(std::ptr::eq(told, &raw const **cause));
+                }
+                Waiter::Events(events) => have_ended(&events.await.unwrap(), cause),
                 Waiter::Starting(start) => {
                     let error = start.await.unwrap().unwrap_err();
                     is_told(&error, cause, Execution::MaybeExecuted);
@@ -128,7 +135,8 @@ impl Scene {
             self.connection = Some(opened.unwrap());
         }
         let connection = self.connection.take().unwrap();
-        let mut closed = None;
+        let (mut closed, mut events) = (None, None);
+        let registrations = phase.registrations(wronged);
         let mut wronged = wronged;
         for waiter in self.waiters.drain(..) {
             match waiter {
@@ -144,6 +152,14 @@ impl Scene {
                     let answer = server.during(call).await.unwrap();
                     assert!(answer.is_ok() || connection.close_cause().is_some());
                 }
+                Waiter::Subscribing(subscribing) => {
+                    let subscribed = server.during(subscribing).await.unwrap();
+                    match std::mem::take(&mut wronged) {
+                        true => was_wronged(&subscribed.unwrap_err()),
+                        false => drop(subscribed.unwrap()),
+                    }
+                }
+                Waiter::Events(task) => events = Some(task),
                 Waiter::Starting(start) => {
                     let start = server.during(start).await.unwrap();
                     match std::mem::take(&mut wronged) {
@@ -162,7 +178,7 @@ impl Scene {
         if connection.close_cause().is_none() {
             // What is over is cleared away: registrations are given up.
             server.during(sleep(INTERVAL)).await;
-            assert_eq!(server.given_up(), phase.registrations());
+            assert_eq!(server.given_up(), registrations);
             server.every_place_is_free(&connection).await;
             server.during(connection.clone().close()).await;
         }
@@ -170,6 +186,9 @@ impl Scene {
         assert!(matches!(*cause, CloseCause::Requested), "{cause:?}");
         if let Some(closed) = closed {
             assert!(Arc::ptr_eq(&closed.await.unwrap(), &cause));
+        }
+        if let Some(events) = events {
+            have_ended(&events.await.unwrap(), &cause);
         }
         server.into_peer().until_hang_up().await.unwrap();
     }
@@ -194,6 +213,15 @@ impl Scene {
 fn was_wronged(error: &Error) {
     assert_eq!(error.kind(), ErrorKind::Protocol, "{error:?}");
     assert_ne!(error.execution(), Some(Execution::NotSent));
+}
+
+/// Nothing came of events but their end, by this very cause.
+#[track_caller]
+fn have_ended(item: &Result<DomainEvent, EventError>, cause: &Arc<CloseCause>) {
+    match item {
+        Err(EventError::Closed(told)) => assert!(Arc::ptr_eq(told, cause)),
+        other => panic!("{other:?}"),
+    }
 }
 
 /// The error is due to this very cause.

@@ -25,15 +25,21 @@
 //! | defect | test |
 //! |---|---|
 //! | slow consumer of a stream stops replies and new calls | `session::streams::a_slow_consumer_costs_its_own_stream_and_nothing_else` |
-//! | slow consumer of events stops replies; events dropped untold; one queue for all | `client::event::follower_that_is_overrun_delays_no_reply_and_asks_again` |
+//! | slow consumer of events stops replies and signs of life | `client::event::busy::call_is_answered_behind_any_number_of_events_that_nobody_reads`, `signs_of_life_are_given_amid_events_that_nobody_reads`, `client::event::job::follower_that_is_overrun_delays_no_reply_and_asks_again` |
+//! | events dropped untold | `client::event::queue::oldest_are_dropped_and_counted_where_they_were` |
+//! | one queue of events for all | `client::event::queue::each_subscriber_loses_for_itself`, `client::event::storm::subscriber_that_reads_gets_all_of_a_hundred_thousand_whatever_others_do` |
+//! | queue of events without a bound | `client::event::queue::two_hundred_and_fifty_six_fit_by_default_and_one_at_least` |
+//! | one subscriber for each kind of event | `client::event::subscribe::several_subscribers_share_one_registration_and_the_last_gives_it_up` |
+//! | registrations of two classes share one table of callback IDs | `client::event::route::callback_ids_of_two_classes_may_be_the_same` |
+//! | call made while an event is handled never returns | `client::event::busy::any_call_may_be_made_while_an_event_is_handled` |
 //! | upload that the daemon refuses is fed on | [`stream`]`::error_on_a_stream`, `session::streams::what_was_not_sent_when_the_stream_failed_is_not_sent_any_more` |
-//! | event between the end of a subscription and its deregistration freezes the reader | `client::event::event_for_a_registration_that_was_given_up_is_ignored` |
-//! | cancelled subscriber leaks a task and a registration | `client::cancel::job_dropped_at_any_poll_of_its_start_leaves_no_registration` |
-//! | subscription ignores its domain | `client::event::events_of_a_job_are_asked_for_of_its_domain_only` |
-//! | block job events are not routed | `client::event::job_ends_as_its_event_says` |
-//! | events decoded without a look at the procedure | `client::event::events_that_are_none_of_ours_are_ignored` |
-//! | unsolicited event is fatal | [`matrix`]`::*::flood_of_unasked_events` |
-//! | status of an event is not checked | `client::event::event_with_the_status_of_an_error_is_ignored` |
+//! | event between the end of a subscription and its deregistration freezes the reader | `client::event::leave::events_that_come_late_are_ignored`, `client::event::job::event_for_a_registration_that_was_given_up_is_ignored` |
+//! | cancelled subscriber leaks a task and a registration | `client::event::cancel::*`, `client::event::storm::ten_thousand_subscriptions_leave_no_registration_behind`, `client::cancel::job_dropped_at_any_poll_of_its_start_leaves_no_registration` |
+//! | subscription ignores its domain | `client::event::filter::object_that_was_chosen_is_told_to_the_daemon`, `client::event::job::events_of_a_job_are_asked_for_of_its_domain_only` |
+//! | events of block jobs and of anything but domains are not routed | `client::event::kinds::every_kind_that_is_known_goes_from_its_bytes_to_a_stream`, `client::event::job::job_ends_as_its_event_says` |
+//! | events decoded without a look at the procedure and the program | `client::event::route::event_of_another_kind_than_its_registration_goes_to_nobody`, `number_of_an_event_belongs_to_its_program`, `client::event::job::events_that_are_none_of_ours_are_ignored` |
+//! | unsolicited event is fatal | [`matrix`]`::*::flood_of_unasked_events`, `client::event::route::flood_of_events_that_nobody_asked_for_changes_nothing` |
+//! | status of an event is not checked | `client::event::job::event_with_the_status_of_an_error_is_ignored` |
 //! | type of a packet is not checked | [`matrix`]`::*::call_from_daemon`, `client::hostile::packet_of_an_unknown_type_closes` |
 //! | program and procedure of a reply are not checked | [`matrix`]`::*::reply_of_other_program`, `reply_of_other_procedure` |
 //! | length below the header's is a panic | [`matrix`]`::*::length_below_minimum`, `client::hostile::length_that_no_packet_has_closes_at_once_and_takes_no_memory` |
@@ -55,7 +61,7 @@
 //! | no abort of streams | `session::streams::an_abort_replaces_what_was_not_sent_and_drops_what_was_not_read` |
 //! | padding out of bounds; opaque data allocates its announced length | `crates/xdr/tests/limits.rs` |
 //! | packets beyond 4 MiB are refused | `client::answer::longest_answer_is_taken` |
-//! | unknown numbers become an enumeration | `client::answer::error_keeps_every_field_that_the_daemon_sent`, `crates/xdr/tests/rfc4506.rs` |
+//! | unknown numbers become an enumeration | `client::event::unknown::whoever_wants_everything_gets_what_is_unknown_as_it_is`, `unknown_numbers_within_an_event_are_kept`, `client::answer::error_keeps_every_field_that_the_daemon_sent`, `crates/xdr/tests/rfc4506.rs` |
 //! | no calls while an upload is open | [`stream`]`::*`: a call beside two streams |
 //! | serial is always 1; one call in flight | `client::call::replies_in_any_order_reach_their_callers` |
 //! | answer lost because a later write failed (our own) | `client::close::answer_that_came_before_the_daemon_went_is_not_lost_with_a_failed_write` |

@@ -26,6 +26,8 @@ for_each_misdeed! { matrix! {
     open Open
     idle Idle
     call_pending CallPending
+    subscribing Subscribing
+    subscribed Subscribed
     event_stream_open EventStream
     block_job_running BlockJob
     closing Closing

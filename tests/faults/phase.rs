@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
+use virtwire::constants::DomainEventId;
+use virtwire::event::{DomainEvent, EventError, EventStream};
 use virtwire::remote::{self, AuthType};
 use virtwire::{BlockJob, CloseCause, Connection, Error, Outcome};
 use virtwire_protocol::session::Request;
@@ -14,6 +16,7 @@ use virtwire_tests::question::{asker, start_pull, started_pull};
 use crate::daemon::Daemon;
 
 type Ask = remote::ConnectSupportsFeature;
+type Register = remote::ConnectDomainEventCallbackRegisterAny;
 
 /// The daemon is asked for a sign of life after so long, and twice.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +37,10 @@ pub(crate) enum Phase {
     Idle,
     /// As many calls are in flight as may be, and others wait behind them.
     CallPending,
+    /// Events were asked for.
+    Subscribing,
+    /// Events were asked for and granted, and are waited for.
+    Subscribed,
     /// Events were asked for and granted; the job that they are for is being started.
     EventStream,
     /// A job runs, and the daemon was asked about it.
@@ -57,6 +64,9 @@ pub(crate) enum Waiter {
     Call(i32, JoinHandle<Result<i32, Error>>),
     /// A call that nothing was sent of.
     Unsent(JoinHandle<Result<i32, Error>>),
+    Subscribing(JoinHandle<Result<EventStream<DomainEvent>, Error>>),
+    /// What comes next of events.
+    Events(JoinHandle<Result<DomainEvent, EventError>>),
     Starting(JoinHandle<Result<BlockJob, Error>>),
     Job(JoinHandle<Outcome>),
     Closing(JoinHandle<()>),
@@ -95,11 +105,13 @@ impl Phase {
         }
     }
 
-    /// How many registrations for events are given up when what is under way has ended: those of
-    /// a job, and not the one that is held for as long as the connection lasts.
-    pub(crate) fn registrations(self) -> usize {
+    /// How many registrations for events are given up when what is under way has ended, or has
+    /// failed by a wrong answer: those of a job and of a stream that was granted, and not the one
+    /// that is held for as long as the connection lasts.
+    pub(crate) fn registrations(self, wronged: bool) -> usize {
         match self {
             Self::EventStream | Self::BlockJob => 2,
+            Self::Subscribing => usize::from(!wronged),
             _ => 0,
         }
     }
@@ -144,6 +156,21 @@ impl Phase {
                 waiters.extend(behind);
                 (owed, waiters)
             }
+            Self::Subscribing => {
+                let subscribing = subscriber(connection);
+                peer.until::<Ask>().await;
+                let owed = until_asked::<Register>(peer).await;
+                (vec![owed], vec![Waiter::Subscribing(subscribing)])
+            }
+            Self::Subscribed => {
+                let subscribing = subscriber(connection);
+                for _ in 0..2 {
+                    peer.until::<Register>().await;
+                }
+                let mut events = subscribing.await.unwrap().unwrap();
+                let following = tokio::spawn(async move { events.recv().await });
+                (Vec::new(), vec![Waiter::Events(following)])
+            }
             Self::EventStream => {
                 let starting = connection.clone();
                 let starting = tokio::spawn(async move { start_pull(&starting).await });
@@ -165,6 +192,12 @@ impl Phase {
             _ => (Vec::new(), Vec::new()),
         }
     }
+}
+
+/// A task that asks for the lifecycles of all domains.
+fn subscriber(connection: &Connection) -> JoinHandle<Result<EventStream<DomainEvent>, Error>> {
+    let connection = connection.clone();
+    tokio::spawn(async move { connection.domain_events([DomainEventId::LIFECYCLE]).await })
 }
 
 /// Answers what comes until this is asked, which is left unanswered.

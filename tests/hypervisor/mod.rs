@@ -4,4 +4,6 @@
 mod block_pull;
 pub(crate) mod connection;
 mod domain;
+mod event;
+mod reconnect;
 mod stream;

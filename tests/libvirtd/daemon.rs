@@ -5,15 +5,15 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use virtwire::{CloseCause, Connection, ErrorKind, Execution};
-use virtwire_lab::{Daemon, Driver};
-use virtwire_tests::deadline;
+use virtwire_lab::Driver;
+use virtwire_tests::{deadline, release};
 
 use crate::hypervisor::connection::{open, shows_the_test_driver};
 
 #[tokio::test]
 async fn session_daemon_is_reached_by_its_socket() {
     deadline(async {
-        let daemon = Daemon::builder().session().start().unwrap();
+        let daemon = release::daemon().session().start().unwrap();
         let connection = open(&daemon.uri(Driver::Qemu)).await;
         assert_eq!(connection.uri().await.unwrap(), "qemu:///session");
     })
@@ -23,7 +23,7 @@ async fn session_daemon_is_reached_by_its_socket() {
 #[tokio::test]
 async fn daemon_that_hangs_before_connecting_is_given_up_at_the_deadline() {
     deadline(async {
-        let mut daemon = Daemon::start().unwrap();
+        let mut daemon = release::daemon().start().unwrap();
         daemon.pause().unwrap();
         let wait = Duration::from_millis(500);
         let builder = Connection::builder()
@@ -43,7 +43,7 @@ async fn daemon_that_hangs_before_connecting_is_given_up_at_the_deadline() {
 #[tokio::test]
 async fn daemon_that_hangs_later_is_given_up_by_keepalive() {
     deadline(async {
-        let mut daemon = Daemon::start().unwrap();
+        let mut daemon = release::daemon().start().unwrap();
         let builder = Connection::builder().uri(daemon.uri(Driver::Test));
         let connection = builder
             .keepalive(Duration::from_millis(200), 2)
@@ -66,7 +66,7 @@ async fn daemon_that_hangs_later_is_given_up_by_keepalive() {
 #[tokio::test]
 async fn daemon_that_dies_fails_its_calls_at_once_and_lets_in_anew_afterwards() {
     deadline(async {
-        let mut daemon = Daemon::start().unwrap();
+        let mut daemon = release::daemon().start().unwrap();
         let connection = open(&daemon.uri(Driver::Test)).await;
         // Stopped, it takes the calls and answers none.
         daemon.pause().unwrap();

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod daemon;
+mod event;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
 

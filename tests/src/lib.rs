@@ -7,14 +7,18 @@
     reason = "what fails here is a test"
 )]
 
+pub mod aged;
 pub mod fleet;
 pub mod peer;
 pub mod poll;
 pub mod question;
 pub mod raw;
+pub mod relay;
+pub mod release;
 pub mod server;
 pub mod stage;
 pub mod task;
+pub mod uevent;
 pub mod volume;
 
 use std::future::Future;

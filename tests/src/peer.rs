@@ -1,10 +1,12 @@
-//! What tests add to the scripted peer: a daemon with one running guest, for when they do not care
-//! what is answered.
+//! What tests add to the scripted peer: a daemon with one running guest and one of everything else
+//! that events are about, for when they do not care what is answered.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use virtwire::constants::{DomainBlockJobType, DomainState, ErrorCode, ErrorDomain};
+use virtwire::constants::{
+    DomainBlockJobType, DomainState, ErrorCode, ErrorDomain, SecretUsageType,
+};
 use virtwire::xdr::Str;
 use virtwire::{Builder, Connection, Procedure, RemoteError, remote};
 use virtwire_protocol::header::{Header, MessageType, Status};
@@ -57,7 +59,43 @@ pub fn domain() -> remote::NonnullDomain<'static> {
     }
 }
 
-/// The callback ID that the peer gives to a registration for events of this ID.
+/// A network as it stands on the wire.
+#[must_use]
+pub fn network() -> remote::NonnullNetwork<'static> {
+    remote::NonnullNetwork {
+        name: Str::from("net"),
+        uuid: [8; 16],
+    }
+}
+
+/// A storage pool as it stands on the wire.
+#[must_use]
+pub fn storage_pool() -> remote::NonnullStoragePool<'static> {
+    remote::NonnullStoragePool {
+        name: Str::from("pool"),
+        uuid: [9; 16],
+    }
+}
+
+/// A device of the host as it stands on the wire.
+#[must_use]
+pub fn node_device() -> remote::NonnullNodeDevice<'static> {
+    remote::NonnullNodeDevice {
+        name: Str::from("pci_0000_00_1f_2"),
+    }
+}
+
+/// A secret as it stands on the wire.
+#[must_use]
+pub fn secret() -> remote::NonnullSecret<'static> {
+    remote::NonnullSecret {
+        uuid: [10; 16],
+        usage_type: SecretUsageType::VOLUME.0,
+        usage_id: Str::from("/guest.img"),
+    }
+}
+
+/// The callback ID that the peer gives to a registration of somebody for events of this ID.
 #[must_use]
 pub const fn callback_id(event_id: i32) -> i32 {
     event_id + 100
@@ -182,6 +220,10 @@ where
         DomainLookupByName => remote::DomainLookupByNameRet { dom: domain() },
         DomainLookupByUuid => remote::DomainLookupByUuidRet { dom: domain() },
         DomainLookupById => remote::DomainLookupByIdRet { dom: domain() },
+        NetworkLookupByName => remote::NetworkLookupByNameRet { net: network() },
+        StoragePoolLookupByName => remote::StoragePoolLookupByNameRet { pool: storage_pool() },
+        NodeDeviceLookupByName => remote::NodeDeviceLookupByNameRet { dev: node_device() },
+        SecretLookupByUuid => remote::SecretLookupByUuidRet { secret: secret() },
         DomainDefineXmlFlags => remote::DomainDefineXmlFlagsRet { dom: domain() },
         DomainCreateXml => remote::DomainCreateXmlRet { dom: domain() },
         DomainCreateWithFlags => remote::DomainCreateWithFlagsRet { dom: domain() },
@@ -196,7 +238,7 @@ where
         DomainGetBlockInfo => remote::DomainGetBlockInfoRet::default(),
         ConnectDomainEventCallbackRegisterAny => {
             remote::ConnectDomainEventCallbackRegisterAnyRet {
-                callback_id: callback_id(event_id(request).unwrap_or(-1)),
+                callback_id: granted(request),
             }
         },
         // A pull that never gets anywhere.
@@ -211,10 +253,16 @@ where
     false
 }
 
-/// The event that a registration is for.
-fn event_id(request: &Request) -> Option<i32> {
-    let args = request.args::<remote::ConnectDomainEventCallbackRegisterAny>();
-    Some(args.ok()?.event_id)
+/// The callback ID that a registration gets: another one if it is for nobody, which a client may
+/// hold beside that for the guest.
+fn granted(request: &Request) -> i32 {
+    match request.args::<remote::ConnectDomainEventCallbackRegisterAny>() {
+        Ok(args) => match args.dom {
+            Some(dom) if dom.uuid == [0; 16] => callback_id(args.event_id) + 100,
+            _ => callback_id(args.event_id),
+        },
+        Err(_) => -1,
+    }
 }
 
 /// Whether the answer to the call is that it was done.

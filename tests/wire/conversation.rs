@@ -13,7 +13,7 @@ use virtwire_protocol::{keepalive, net, remote};
 use virtwire_xdr::{Decode, Encode, Reader};
 
 use crate::body::{Body, decode, encode};
-use crate::relay::Recording;
+use virtwire_tests::relay::Recording;
 
 /// How many packets of which procedure were seen.
 #[derive(Debug, Default)]
@@ -156,10 +156,7 @@ fn put_together(frame: &Frame, payload: &[u8]) -> BytesMut {
 
 fn said_by_the_daemon(header: Header, payload: &[u8]) -> Recording {
     let frame = Frame::new(header, Bytes::copy_from_slice(payload));
-    Recording {
-        to_daemon: Vec::new(),
-        to_client: put_together(&frame, payload).to_vec(),
-    }
+    Recording::new(Vec::new(), put_together(&frame, payload).to_vec())
 }
 
 fn reply(procedure: i32) -> Header {
@@ -198,8 +195,5 @@ fn a_procedure_without_a_type_is_noticed() {
 #[should_panic(expected = "unexpected packet")]
 fn a_packet_from_the_wrong_side_is_noticed() {
     let recording = said_by_the_daemon(reply(1), b"");
-    Tally::default().check(&Recording {
-        to_daemon: recording.to_client,
-        to_client: Vec::new(),
-    });
+    Tally::default().check(&Recording::new(recording.to_client, Vec::new()));
 }

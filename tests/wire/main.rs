@@ -5,10 +5,10 @@
 
 mod body;
 mod conversation;
+mod event;
 mod generated;
 mod mirror;
 mod oracle;
 mod random;
-mod relay;
 mod sample;
 mod virsh;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use virtwire_lab::{Daemon, guest, image};
 
 use crate::conversation::{Kind, Tally};
-use crate::relay::Relay;
+use virtwire_tests::relay::Relay;
 
 /// No command takes nearly this long.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -64,6 +64,8 @@ pub(crate) struct CallContext {
     pub(crate) procedure: &'static str,
     pub(crate) elapsed: Duration,
     pub(crate) execution: Execution,
+    /// Whether it may be made again even if it was executed.
+    pub(crate) repeatable: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +126,15 @@ impl Error {
             cause,
             call: Some(call),
         }))
+    }
+
+    /// The same error, of a call that was to open a connection: whatever it did has gone with the
+    /// connection.
+    pub(crate) fn while_opening(mut self) -> Self {
+        if let Some(call) = &mut self.0.call {
+            call.repeatable = true;
+        }
+        self
     }
 
     /// Who must act.
@@ -245,6 +256,74 @@ impl Error {
                     || (remote.code == ErrorCode::RPC && remote.domain == ErrorDomain::RPC)
             })
     }
+
+    /// Whether the daemon does not know who we are, or does not let us do that.
+    ///
+    /// That is kind `Auth`, and later on the codes `AUTH_FAILED`, `AUTH_CANCELLED`,
+    /// `AUTH_UNAVAILABLE` and `ACCESS_DENIED`. A change over a read-only connection is not among
+    /// them (`OPERATION_DENIED`): that is refused whoever asks.
+    #[must_use]
+    pub fn is_auth(&self) -> bool {
+        self.kind() == ErrorKind::Auth
+            || self.code().is_some_and(|code| {
+                matches!(
+                    code,
+                    ErrorCode::AUTH_FAILED
+                        | ErrorCode::AUTH_CANCELLED
+                        | ErrorCode::AUTH_UNAVAILABLE
+                        | ErrorCode::ACCESS_DENIED
+                )
+            })
+    }
+
+    /// Whether the daemon refused because somebody else holds what the call needs: it waited for
+    /// its turn at the domain in vain, half a minute by default, or a lock manager has given the
+    /// disk to another. It has given up the call; a later one may succeed.
+    ///
+    /// That is the code `RESOURCE_BUSY`, and `OPERATION_TIMEOUT` of the domain `NONE`, which is
+    /// that of the locks: elsewhere the code says that something has begun and is not over, as
+    /// the removal of a processor. Not among them are `BLOCK_COPY_ACTIVE`, which lasts until
+    /// somebody ends the copy; `OPERATION_UNSUPPORTED`, which a disk with a job of another kind
+    /// shares with what will never work; and the guest agent's `AGENT_…`, after which nobody
+    /// knows what the guest has done.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.remote().is_some_and(|remote| match remote.code {
+            ErrorCode::RESOURCE_BUSY => true,
+            ErrorCode::OPERATION_TIMEOUT => remote.domain == ErrorDomain::NONE,
+            _ => false,
+        })
+    }
+
+    /// Whether doing the same again, after a while, may help and does no harm.
+    ///
+    /// It may help when the daemon was not reached, when the connection was lost, when the
+    /// deadline passed, or when the daemon [was busy](Self::is_busy). It does no harm when nothing
+    /// was executed, or what may have been executed only reads
+    /// ([`Procedure::REPEATABLE`](crate::Procedure::REPEATABLE)). So what changes something and
+    /// [may have been executed](Execution::MaybeExecuted) is never retryable, nor is anything on a
+    /// connection that this side has closed.
+    ///
+    /// A lost connection stays lost unless it [reconnects](crate::Builder::reconnect): the same
+    /// call is then one for another connection.
+    #[must_use]
+    pub fn is_retryable(&self) -> bool {
+        let harmless = match self.0.call {
+            None => true,
+            Some(call) => match call.execution {
+                Execution::NotSent => true,
+                Execution::MaybeExecuted => call.repeatable,
+                Execution::Rejected => return self.is_busy(),
+                Execution::Executed => false,
+            },
+        };
+        harmless
+            && match &self.0.cause {
+                Cause::Connect { .. } | Cause::ConnectTimeout(_) | Cause::Timeout(_) => true,
+                Cause::Closed(cause) => !matches!(**cause, CloseCause::Requested),
+                _ => false,
+            }
+    }
 }
 
 impl fmt::Display for Error {
@@ -300,3 +379,6 @@ impl From<crate::InvalidUuid> for Error {
         Self::new(error)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The stage on a private libvirtd.
+//! The stage on a private libvirtd, of the release that the [environment](release) names.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,7 +10,7 @@ use virtwire::{Connection, Disk, Domain};
 use virtwire_lab::{Daemon, Driver, guest, image};
 
 use super::{Settings, scheme_and_path};
-use crate::fleet;
+use crate::{fleet, release};
 
 /// A private daemon and a connection to one of its drivers.
 #[derive(Debug)]
@@ -23,6 +23,9 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// How many events are a flood that it brings about in good time.
+    pub const FLOOD: usize = 100_000;
+
     /// A daemon with default settings and a connection to `driver`.
     ///
     /// # Panics
@@ -38,7 +41,7 @@ impl Stage {
     ///
     /// As [`new`](Self::new).
     pub async fn with(settings: Settings, driver: Driver) -> Self {
-        let mut builder = Daemon::builder();
+        let mut builder = release::daemon();
         if let Some((interval, count)) = settings.keepalive {
             builder = builder.keepalive(interval, count);
         }
@@ -56,7 +59,8 @@ impl Stage {
     ///
     /// As [`new`](Self::new).
     pub async fn fleet(count: usize) -> Self {
-        let daemon = Daemon::start().expect("a private libvirtd starts");
+        let daemon = release::daemon().start();
+        let daemon = daemon.expect("a private libvirtd starts");
         let file = daemon.images_dir().join("fleet.xml");
         std::fs::write(&file, fleet::node(count)).expect("the fleet is described");
         let uri = format!(

@@ -34,6 +34,9 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// How many events are a flood that it brings about in good time.
+    pub const FLOOD: usize = 40_000;
+
     /// A daemon with default settings and a connection to `driver`.
     ///
     /// # Panics

@@ -266,7 +266,9 @@ impl Builder {
         let (connection, mut driver) = self.assemble(io, endpoint);
         let keepalive = tokio::select! {
             biased;
-            opened = handshake::open(&connection, opening) => opened?,
+            opened = handshake::open(&connection, opening) => {
+                opened.map_err(Error::while_opening)?
+            }
             cause = &mut driver => return Err(Cause::Closed(cause).into()),
         };
         if keepalive {

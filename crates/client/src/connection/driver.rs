@@ -145,7 +145,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
                 return Poll::Pending;
             }
         }
-        context.waker().wake_by_ref();
+        // Others first, the future that the runtime blocks on included: woken at once, this task
+        // would run dozens of times before that one.
+        let _ = pin!(tokio::task::yield_now()).poll(context);
         Poll::Pending
     }
 

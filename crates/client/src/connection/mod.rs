@@ -270,6 +270,7 @@ impl Connection {
             let cause = Cause::Unsupported("a procedure that opens a data stream");
             return Err(not_sent(procedure, cause));
         }
+        let repeatable = request.is_repeatable();
         let started = Instant::now();
         let answer = match self.within_deadline(self.exchange(request)).await {
             Ok(answer) => answer,
@@ -285,6 +286,7 @@ impl Connection {
                         procedure,
                         elapsed,
                         execution,
+                        repeatable,
                     },
                 )
             })
@@ -343,9 +345,9 @@ impl Connection {
                 Style::Legacy
             })
         };
-        // Somebody else may be asking, with more patience.
         let style = self.shared.event_style.get_or_try_init(|| ask);
-        self.within_deadline(style).await?.copied()
+        // Somebody else may be asking, with more patience.
+        self.within_deadline(Box::pin(style)).await?.copied()
     }
 
     pub(crate) fn next_subscription_id(&self) -> u64 {
@@ -392,6 +394,7 @@ fn not_sent(procedure: &'static str, cause: Cause) -> Error {
             procedure,
             elapsed: Duration::ZERO,
             execution: Execution::NotSent,
+            repeatable: false,
         },
     )
 }

@@ -15,7 +15,7 @@ use virtwire_xdr::{Reader, Str};
 use crate::Uuid;
 
 /// What a registration on the daemon is for. The daemon refuses a second one for the same thing.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct RegistrationKey {
     pub(super) event: EventId,
     /// `None` for the events of every object.
@@ -26,7 +26,7 @@ pub(crate) struct RegistrationKey {
 }
 
 /// What tells objects apart. A domain may have the UUID of a network.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum ObjectKey {
     Domain(Uuid),
     Network(Uuid),
@@ -38,7 +38,7 @@ pub(crate) enum ObjectKey {
 /// Which of QEMU's own events are wanted, by their names.
 ///
 /// See [`Builder::qemu_monitor`](super::Builder::qemu_monitor).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct MonitorFilter {
     name: Option<String>,
     flags: u32,

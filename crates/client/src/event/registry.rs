@@ -1,29 +1,19 @@
 //! Which event goes to whom: registrations on the daemon, shared by their subscribers.
 
-use std::borrow::Cow;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+mod delivery;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use virtwire_protocol::RemoteError;
-use virtwire_protocol::event::{self, EventClass, EventId, EventRoute, Style};
-use virtwire_protocol::session::{CallFailure, CallRequest, EventPacket};
-use virtwire_xdr::Reader;
+use virtwire_protocol::event::{self, EventClass, EventId, Style};
+use virtwire_protocol::session::{CallFailure, CallRequest};
 
-use super::queue::{self, CoalesceKey, End, Key};
-use super::registration::{ObjectKey, RegistrationKey, is_known};
-
-/// How many events are kept that came before the answer that says whose they are.
-const MAX_HELD: usize = 1024;
-
-/// How many bytes of them are kept.
-const MAX_HELD_BYTES: usize = 1 << 20;
-
-/// The longest event that is kept. The real ones are a few hundred bytes, and a hostile daemon
-/// must not be able to fill the queues with packets of 32 MiB.
-const MAX_EVENT_LEN: usize = 64 << 10;
+use self::delivery::Held;
+use super::queue::{self, End};
+use super::registration::{ObjectKey, RegistrationKey};
 
 /// What the driver needs to serve a subscription.
 #[derive(Debug)]
@@ -61,9 +51,9 @@ pub(crate) enum RegistryCall {
 /// The table of registrations and subscribers. It belongs to the driver.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    registrations: HashMap<RegistrationKey, Registration>,
-    by_callback: HashMap<(EventClass, i32), RegistrationKey>,
-    subscribers: HashMap<u64, Subscriber>,
+    registrations: BTreeMap<RegistrationKey, Registration>,
+    by_callback: BTreeMap<(EventClass, i32), RegistrationKey>,
+    subscribers: BTreeMap<u64, Subscriber>,
     held: Held,
     calls: VecDeque<RegistryCall>,
     /// There is no daemon now.
@@ -103,16 +93,6 @@ struct Subscriber {
     waiting: usize,
     refused: Vec<Refused>,
     ready: Option<oneshot::Sender<Result<Vec<Refused>, CallFailure>>>,
-}
-
-/// Events that came while a registration was under way and may be for it: the daemon may queue an
-/// event before the answer that gives its callback ID.
-#[derive(Debug, Default)]
-struct Held {
-    events: VecDeque<EventPacket>,
-    bytes: usize,
-    /// How many there was no room for.
-    lost: u64,
 }
 
 impl Registry {
@@ -312,129 +292,6 @@ impl Registry {
         }
     }
 
-    /// Hands an event to its subscribers. Nobody is ever waited for.
-    pub(crate) fn deliver(&mut self, mut event: EventPacket) {
-        let route = event::route(event.program, event.procedure);
-        if event.payload.len() <= MAX_EVENT_LEN {
-            // An event that waits must not keep the buffer alive that it was received into.
-            event.payload = Bytes::copy_from_slice(&event.payload);
-        }
-        if route.is_none() {
-            let curious = self.subscribers.iter().filter(|(_, one)| one.unknown);
-            let overflowed =
-                curious.filter_map(|(id, one)| one.give(&event, None).err().map(|_| *id));
-            self.end_overflowed(overflowed.collect());
-        }
-        self.deliver_to_members(event, route);
-    }
-
-    fn deliver_to_members(&mut self, event: EventPacket, route: Option<EventRoute>) {
-        let members = match route {
-            Some(route) => self.members_of(route, &event),
-            None => self.members_of_unknown(&event).map(Cow::Owned),
-        };
-        let Some(members) = members else {
-            return self.hold(event, route);
-        };
-        let overflowed = members.iter().filter_map(|id| {
-            let subscriber = self.subscribers.get(id)?;
-            subscriber.give(&event, route).is_err().then_some(*id)
-        });
-        self.end_overflowed(overflowed.collect());
-    }
-
-    /// Their queues are full, and that was to be their end. It is for them to find that out.
-    fn end_overflowed(&mut self, ids: Vec<u64>) {
-        for id in ids {
-            if let Some(subscriber) = self.subscribers.get_mut(&id) {
-                subscriber.become_ready();
-            }
-            self.unsubscribe(id, None);
-        }
-    }
-
-    /// Whose event it is: one that is what its registration is for.
-    fn members_of(&self, route: EventRoute, event: &EventPacket) -> Option<Cow<'_, [u64]>> {
-        let legacy = RegistrationKey {
-            style: route.style,
-            ..RegistrationKey::new(route.id, None)
-        };
-        let key = match route.style {
-            Style::Callback => {
-                let route = (route.id.class(), callback_of(event)?);
-                self.by_callback.get(&route)?
-            }
-            Style::Legacy => &legacy,
-        };
-        let registration = self.registrations.get(key)?;
-        let registered = matches!(registration.phase, Phase::Registered { .. });
-        (registered && key.event == route.id).then(|| self.listeners(key, registration))
-    }
-
-    /// The members of a registration, but for those who only hold it.
-    fn listeners<'a>(
-        &self,
-        key: &RegistrationKey,
-        registration: &'a Registration,
-    ) -> Cow<'a, [u64]> {
-        let members = &registration.members;
-        if !key.is_anchor() {
-            return Cow::Borrowed(members);
-        }
-        let subscribers = members
-            .iter()
-            .filter_map(|id| Some((id, self.subscribers.get(id)?)));
-        let listeners = subscribers.filter(|(_, one)| !one.unasked.contains(key));
-        Cow::Owned(listeners.map(|(id, _)| *id).collect())
-    }
-
-    /// Whose event it may be, if somebody has asked for events that this version does not know:
-    /// those of any class with its callback ID, but for those who get whatever is unknown.
-    fn members_of_unknown(&self, event: &EventPacket) -> Option<Vec<u64>> {
-        let callback = callback_of(event)?;
-        let classes = [
-            EventClass::Domain,
-            EventClass::Network,
-            EventClass::StoragePool,
-            EventClass::NodeDevice,
-            EventClass::Secret,
-        ];
-        let keys = classes.map(|class| self.by_callback.get(&(class, callback)));
-        let keys = keys.into_iter().flatten();
-        let unknown = keys.filter(|key| !is_known(key.event));
-        let registrations: Vec<_> = unknown
-            .filter_map(|key| self.registrations.get(key))
-            .collect();
-        if registrations.is_empty() {
-            return None;
-        }
-        let members = registrations.iter().flat_map(|one| &one.members);
-        let incurious = |id: &&u64| self.subscribers.get(id).is_some_and(|one| !one.unknown);
-        let members: BTreeSet<_> = members.filter(incurious).copied().collect();
-        Some(members.into_iter().collect())
-    }
-
-    /// Keeps an event if it may be for a registration that is under way.
-    fn hold(&mut self, event: EventPacket, route: Option<EventRoute>) {
-        let mut registering = self.registrations.iter().filter(|(key, registration)| {
-            let theirs = match route {
-                Some(route) => key.event.class() == route.id.class(),
-                None => !is_known(key.event),
-            };
-            theirs && registration.phase == Phase::Registering
-        });
-        if registering.next().is_none() {
-            return;
-        }
-        let bytes = self.held.bytes + event.payload.len();
-        if self.held.events.len() >= MAX_HELD || bytes > MAX_HELD_BYTES {
-            self.held.lost += 1;
-            return;
-        }
-        self.held.bytes = bytes;
-        self.held.events.push_back(event);
-    }
-
     /// One more registration is answered. Behind the last stands what was `lost` meanwhile: it
     /// may have been for any of them, and came behind what was held.
     fn confirm(&mut self, id: u64, lost: u64) {
@@ -489,39 +346,6 @@ impl Subscriber {
             let _ = ready.send(Ok(std::mem::take(&mut self.refused)));
         }
     }
-
-    fn give(
-        &self,
-        event: &EventPacket,
-        route: Option<EventRoute>,
-    ) -> Result<(), queue::Overflowed> {
-        if event.payload.len() > MAX_EVENT_LEN {
-            self.queue.lag(1);
-            return Ok(());
-        }
-        let coalesce = self.queue.coalesce_key();
-        let object = if coalesce.is_some() || self.only.is_some() {
-            let subject = event::subject(event.program, event.procedure, &event.payload);
-            subject.as_ref().and_then(ObjectKey::of)
-        } else {
-            None
-        };
-        if self.only.is_some() && object.is_some() && object != self.only {
-            return Ok(());
-        }
-        let key = coalesce.zip(object).map(|(by, object)| Key {
-            object,
-            event: route
-                .filter(|_| by == CoalesceKey::ObjectAndEvent)
-                .map(|route| route.id),
-        });
-        self.queue.push(event.clone(), key)
-    }
-}
-
-/// The callback ID that an event starts with.
-fn callback_of(event: &EventPacket) -> Option<i32> {
-    Reader::new(&event.payload).i32().ok()
 }
 
 #[cfg(fuzzing)]

@@ -9,19 +9,19 @@ use virtwire_protocol::event::{EventClass, EventId, Style};
 use virtwire_protocol::session::{CallFailure, EventPacket, ReplyError};
 use virtwire_xdr::Reader;
 
-use super::{Refused, Registry, RegistryCall, Subscribe};
+use super::{Refused, Registry, RegistryCall, Subscribe, delivery};
 use crate::Uuid;
 use crate::event::queue::{self, End, Item, Overflow, Receiver};
 use crate::event::registration::{ObjectKey, RegistrationKey};
 
 /// How many events are held for registrations under way.
-pub const MAX_HELD: usize = super::MAX_HELD;
+pub const MAX_HELD: usize = delivery::MAX_HELD;
 
 /// How many bytes of them are held.
-pub const MAX_HELD_BYTES: usize = super::MAX_HELD_BYTES;
+pub const MAX_HELD_BYTES: usize = delivery::MAX_HELD_BYTES;
 
 /// The longest event that is delivered.
-pub const MAX_EVENT_LEN: usize = super::MAX_EVENT_LEN;
+pub const MAX_EVENT_LEN: usize = delivery::MAX_EVENT_LEN;
 
 /// The registry, told by hand what the driver would tell it.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ mod restart;
 mod sharing;
 mod unknown;
 
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use virtwire_protocol::constants::{
     ConnectCloseReason, DomainEventId, ErrorCode, ErrorDomain, NetworkEventId,
     NetworkEventLifecycleType, SecretEventId,
@@ -18,11 +18,13 @@ use virtwire_protocol::event::{
     DomainEventKind, EventKind, Message, MonitorEvent, NetworkEventKind, SecretEventKind, Subject,
 };
 use virtwire_protocol::remote;
-use virtwire_protocol::session::ReplyError;
+use virtwire_protocol::session::{EventPacket, ReplyError};
+use virtwire_xdr::Reader;
 
+use super::delivery::{MAX_EVENT_LEN, MAX_HELD, MAX_HELD_BYTES};
 use super::*;
 use crate::Uuid;
-use crate::event::queue::{Item, Overflow, Receiver};
+use crate::event::queue::{CoalesceKey, Item, Overflow, Receiver};
 
 const LIFECYCLE: EventId = EventId::Domain(DomainEventId::LIFECYCLE);
 const REBOOT: EventId = EventId::Domain(DomainEventId::REBOOT);

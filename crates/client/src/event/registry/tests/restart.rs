@@ -158,7 +158,7 @@ fn whoever_came_while_another_left_is_registered_once() {
     registry.unsubscribe(1, None);
     let mut listener = subscribe(&mut registry, 2, [key.clone()]);
     reconnect(&mut registry);
-    assert_eq!(registered_anew(&mut registry), [key.clone()]);
+    assert_eq!(calls(&mut registry), [Register(key.clone())]);
     registry.registered(key, Ok(0));
     assert!(listener.is_ready());
     assert_eq!(listener.seen(), []);
@@ -267,6 +267,24 @@ fn what_was_lost_while_everything_was_registered_again_is_told() {
     registry.registered(of_all(LIFECYCLE), Ok(0));
     // What is missing in one place is told in one order.
     assert_eq!(listener.seen(), [Lagged(3), Gap]);
+}
+
+#[test]
+fn what_was_lost_meanwhile_is_told_once_behind_all_that_was_held() {
+    let mut registry = Registry::default();
+    let keys = [of_all(LIFECYCLE), of_all(REBOOT)];
+    let listener = subscribe(&mut registry, 1, keys.clone());
+    for (callback, key) in (0..).zip(keys) {
+        registry.registered(key, Ok(callback));
+    }
+    reconnect(&mut registry);
+    registry.deliver(event(REBOOT, 1, 1));
+    for _ in 0..MAX_HELD {
+        registry.deliver(event(LIFECYCLE, 9, 2));
+    }
+    registry.registered(of_all(LIFECYCLE), Ok(0));
+    registry.registered(of_all(REBOOT), Ok(1));
+    assert_eq!(listener.seen(), [Gap, Event(1), Lagged(1)]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Events: wanted, unwanted and wrong ones.
+//! Events of block jobs: wanted, unwanted and wrong ones.
 
 use std::time::Duration;
 
@@ -171,15 +171,15 @@ async fn events_of_a_job_are_asked_for_of_its_domain_only() {
         type Register = remote::ConnectDomainEventCallbackRegisterAny;
         let (connection, mut peer) = connected().await;
         let starting = tokio::spawn(async move { start_pull(&connection).await.map(drop) });
-        peer.until::<remote::DomainGetXmlDesc>().await;
+        peer.until::<Ask>().await;
         for _ in 0..2 {
             let register = peer.expect::<Register>().await.unwrap();
-            assert_eq!(register.args.dom, Some(domain()));
+            assert_eq!(register.args.dom.as_ref().unwrap().uuid, domain().uuid);
             peer.respond(&register).await;
         }
         // The one that is held for as long as the connection lasts.
         let anchor = peer.expect::<Register>().await.unwrap();
-        assert_eq!(anchor.args.event_id, DomainEventId::CONTROL_ERROR.0);
+        assert_eq!(anchor.args.dom.unwrap().uuid, [0; 16]);
         starting.abort();
     })
     .await;
@@ -343,7 +343,7 @@ fn events_before_the_answer_to_a_registration_are_bounded() {
         type Register = remote::ConnectDomainEventCallbackRegisterAny;
         let (connection, mut peer) = connected().await;
         let start = tokio::spawn(async move { start_pull(&connection).await.map(drop) });
-        peer.until::<remote::DomainGetXmlDesc>().await;
+        peer.until::<Ask>().await;
         peer.expect::<Register>().await.unwrap();
         for padding in [0, 1 << 20, 0, 1 << 20] {
             let event = padded_event(padding);

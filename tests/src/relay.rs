@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,24 +15,44 @@ const KEEP: &str = "VIRTWIRE_RECORDINGS";
 
 /// One connection, from its first byte to its last.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Recording {
-    pub(crate) to_daemon: Vec<u8>,
-    pub(crate) to_client: Vec<u8>,
+#[non_exhaustive]
+pub struct Recording {
+    /// What the client said.
+    pub to_daemon: Vec<u8>,
+    /// What the daemon said.
+    pub to_client: Vec<u8>,
+}
+
+impl Recording {
+    /// What might have been said.
+    #[must_use]
+    pub fn new(to_daemon: Vec<u8>, to_client: Vec<u8>) -> Self {
+        Self {
+            to_daemon,
+            to_client,
+        }
+    }
 }
 
 /// Passes connections on to a daemon, each recorded by itself.
 #[derive(Debug)]
-pub(crate) struct Relay {
+pub struct Relay {
     directory: TempDir,
     accepting: JoinHandle<io::Error>,
-    connections: Arc<Mutex<JoinSet<io::Result<Recording>>>>,
+    connections: Arc<Connections>,
 }
 
 impl Relay {
     /// Listens, and connects to the socket `daemon` for every client that comes.
-    pub(crate) fn start(daemon: PathBuf) -> Self {
-        let directory = tempfile::Builder::new().prefix("vw").tempdir().unwrap();
-        let listener = UnixListener::bind(socket_in(&directory)).unwrap();
+    ///
+    /// # Panics
+    ///
+    /// When it cannot listen.
+    #[must_use]
+    pub fn start(daemon: PathBuf) -> Self {
+        let directory = tempfile::Builder::new().prefix("vw").tempdir();
+        let directory = directory.expect("a directory for the socket");
+        let listener = UnixListener::bind(socket_in(&directory)).expect("a socket");
         let connections = Arc::new(Mutex::new(JoinSet::new()));
         let accepting = tokio::spawn(accept(listener, daemon, Arc::clone(&connections)));
         Self {
@@ -43,19 +63,27 @@ impl Relay {
     }
 
     /// Where clients connect to.
-    pub(crate) fn socket(&self) -> PathBuf {
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
         socket_in(&self.directory)
     }
 
     /// What was said, once every client has gone.
-    pub(crate) async fn finish(self) -> Vec<Recording> {
+    ///
+    /// # Panics
+    ///
+    /// When the network fails, or a recording cannot be kept.
+    pub async fn finish(self) -> Vec<Recording> {
         self.accepting.abort();
-        assert!(self.accepting.await.unwrap_err().is_cancelled());
-        let connections = std::mem::take(&mut *self.connections.lock().unwrap());
-        let recordings = connections.join_all().await;
-        let recordings: Vec<_> = recordings.into_iter().map(Result::unwrap).collect();
+        let accepting = self.accepting.await.expect_err("it goes on for ever");
+        assert!(accepting.is_cancelled());
+        let connections = std::mem::take(&mut *locked(&self.connections));
+        let recordings = connections.join_all().await.into_iter();
+        let recordings: Vec<_> = recordings
+            .map(|recording| recording.expect("bytes"))
+            .collect();
         if let Some(kept) = std::env::var_os(KEEP) {
-            let name = self.directory.path().file_name().unwrap();
+            let name = self.directory.path().file_name().expect("a directory");
             keep(&Path::new(&kept).join(name), &recordings);
         }
         recordings
@@ -64,12 +92,19 @@ impl Relay {
 
 /// Writes each connection as two files whose names start with its number.
 fn keep(directory: &Path, recordings: &[Recording]) {
-    std::fs::create_dir_all(directory).unwrap();
+    std::fs::create_dir_all(directory).expect("a place for recordings");
     for (number, recording) in recordings.iter().enumerate() {
         let file = |side| directory.join(format!("{number:03}.{side}"));
-        std::fs::write(file("to-daemon"), &recording.to_daemon).unwrap();
-        std::fs::write(file("to-client"), &recording.to_client).unwrap();
+        let write = |side, bytes: &[u8]| std::fs::write(file(side), bytes).expect("a recording");
+        write("to-daemon", &recording.to_daemon);
+        write("to-client", &recording.to_client);
     }
+}
+
+type Connections = Mutex<JoinSet<io::Result<Recording>>>;
+
+fn locked(connections: &Connections) -> MutexGuard<'_, JoinSet<io::Result<Recording>>> {
+    connections.lock().expect("nobody panics with it")
 }
 
 fn socket_in(directory: &TempDir) -> PathBuf {
@@ -79,13 +114,13 @@ fn socket_in(directory: &TempDir) -> PathBuf {
 async fn accept(
     listener: UnixListener,
     daemon: PathBuf,
-    connections: Arc<Mutex<JoinSet<io::Result<Recording>>>>,
+    connections: Arc<Connections>,
 ) -> io::Error {
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
                 let relayed = relay(client, daemon.clone());
-                connections.lock().unwrap().spawn(relayed);
+                locked(&connections).spawn(relayed);
             }
             Err(error) => return error,
         }
@@ -120,8 +155,9 @@ async fn copy(mut from: OwnedReadHalf, mut into: OwnedWriteHalf) -> io::Result<V
             let _ = into.shutdown().await;
             return Ok(said);
         }
-        said.extend_from_slice(&chunk[..count]);
-        match into.write_all(&chunk[..count]).await {
+        let heard = chunk.get(..count).unwrap_or_default();
+        said.extend_from_slice(heard);
+        match into.write_all(heard).await {
             Err(error) if is_hang_up(&error) => {}
             outcome => outcome?,
         }

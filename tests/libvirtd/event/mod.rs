@@ -1,0 +1,22 @@
+//! Events of real daemons: each kind is brought about, and what we make of it is what libvirt's
+//! own library makes of it, listening at the same time.
+//!
+//! All kinds of 9.0.0 are there: what it takes a guest to do is done by a boot sector, or from
+//! outside by what its monitor can do to its machine. Of newer daemons' kinds there are none. What
+//! the library tells of suspended and woken guests has a reason, which libvirt never uses, and
+//! which we do not have.
+
+mod connection;
+mod control;
+mod device;
+mod disk;
+mod host;
+mod life;
+mod machine;
+mod memory;
+mod pair;
+mod seen;
+mod sleep;
+mod witness;
+
+use pair::{Pair, assert_has};
