@@ -81,18 +81,44 @@ impl Floor {
             if filled == self.buffer.len() {
                 self.buffer.resize(2 * filled, 0);
             }
-            let room = self.buffer.get_mut(filled..).unwrap_or_default();
-            let count = self.stream.read(room)?;
-            if count == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            filled += count;
+            filled += self.read(filled)?;
             while let Some(length) = packet_length(self.buffer.get(whole..filled)) {
                 whole += length;
                 missing = missing.saturating_sub(1);
             }
         }
         Ok(self.buffer.get(..whole).unwrap_or_default())
+    }
+
+    /// Writes `request` and reads until so many packets have come, which it counts and forgets.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ends or fails.
+    pub fn count(&mut self, request: &[u8], packets: usize) -> io::Result<()> {
+        self.stream.write_all(request)?;
+        let mut filled = 0;
+        let mut missing = packets;
+        while missing > 0 {
+            filled += self.read(filled)?;
+            let mut whole = 0;
+            while let Some(length) = packet_length(self.buffer.get(whole..filled)) {
+                whole += length;
+                missing = missing.saturating_sub(1);
+            }
+            self.buffer.copy_within(whole..filled, 0);
+            filled -= whole;
+        }
+        Ok(())
+    }
+
+    /// Reads what is there into the buffer, behind the bytes that it holds already.
+    fn read(&mut self, filled: usize) -> io::Result<usize> {
+        let room = self.buffer.get_mut(filled..).unwrap_or_default();
+        match self.stream.read(room)? {
+            0 => Err(io::ErrorKind::UnexpectedEof.into()),
+            count => Ok(count),
+        }
     }
 }
 

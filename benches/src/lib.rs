@@ -1,6 +1,8 @@
 //! What the benchmarks share: messages to measure with, a server that costs nothing, and the
 //! floor to compare with.
 
+pub mod client;
+pub mod flood;
 pub mod floor;
 pub mod measure;
 pub mod message;

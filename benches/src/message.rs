@@ -41,8 +41,11 @@ pub fn stats() -> remote::ConnectGetAllDomainStatsRet<'static> {
     }
 }
 
-fn domain(index: usize) -> remote::NonnullDomain<'static> {
-    let number = u128::try_from(index).unwrap_or_default();
+/// One of many domains.
+#[must_use]
+pub fn domain(index: usize) -> remote::NonnullDomain<'static> {
+    // The UUID of zeros stands for no domain.
+    let number = u128::try_from(index).unwrap_or_default() + 1;
     remote::NonnullDomain {
         name: format!("a-domain-whose-name-is-36-bytes-{index:04}").into(),
         uuid: number

@@ -8,13 +8,20 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use tempfile::TempDir;
-use virtwire_protocol::frame::{PREFIX_LEN, encode_frame};
-use virtwire_protocol::header::{HEADER_LEN, Header, MessageType, Serial, Status};
+use virtwire_protocol::frame::{Frame, FrameDecoder, encode_frame};
+use virtwire_protocol::header::{Header, MessageType, Serial, Status};
+use virtwire_protocol::remote::{
+    ConnectDomainEventCallbackRegisterAny as Register,
+    ConnectDomainEventCallbackRegisterAnyRet as RegisterRet,
+};
 use virtwire_protocol::{Procedure, Program, remote};
-use virtwire_xdr::Encode;
+use virtwire_xdr::{Decode, Encode, EncodeError, Reader, Writer};
 
+use crate::flood::{Flood, Trigger};
 use crate::message;
 
 /// What is read or written at once, as long as no packet is longer.
@@ -23,7 +30,8 @@ const CHUNK: usize = 64 << 10;
 /// Where the serial stands in a packet.
 const SERIAL: std::ops::Range<usize> = 20..24;
 
-/// Canned replies, encoded beforehand; a call without one gets an empty reply.
+/// Canned replies, encoded beforehand; a call without one gets an empty reply. Registrations for
+/// events of domains are numbered from one, and a [`Trigger`] lets loose a [`Flood`].
 #[derive(Debug, Default)]
 pub struct NullServer {
     packets: HashMap<(Program, i32), BytesMut>,
@@ -85,61 +93,101 @@ impl NullServer {
 
     fn answer(&self, mut stream: &UnixStream) -> io::Result<()> {
         let mut chunk = vec![0; CHUNK];
-        let mut received = BytesMut::with_capacity(CHUNK);
-        let mut replies = BytesMut::with_capacity(CHUNK);
+        let mut received = FrameDecoder::new();
+        let mut client = Client::default();
         loop {
-            let count = stream.read(&mut chunk)?;
-            if count == 0 {
-                return Ok(());
+            match recv(stream, chunk.as_mut_slice(), client.patience()) {
+                Ok((0, _)) => return Ok(()),
+                Ok((count, _)) => received
+                    .buffer_mut()
+                    .extend_from_slice(chunk.get(..count).unwrap_or_default()),
+                Err(Errno::AGAIN) => {}
+                Err(error) => return Err(error.into()),
             }
-            received.extend_from_slice(chunk.get(..count).unwrap_or_default());
-            while let Some(header) = take_packet(&mut received)? {
-                self.append_reply(&mut replies, header)?;
+            while let Some(frame) = received.next_frame().map_err(io::Error::other)? {
+                client.serve(self, &frame)?;
             }
-            stream.write_all(&replies)?;
-            replies.clear();
+            client.tell_events();
+            stream.write_all(&client.output)?;
+            client.output.clear();
+        }
+    }
+}
+
+/// What there is for one client.
+#[derive(Debug, Default)]
+struct Client {
+    output: BytesMut,
+    registrations: i32,
+    flood: Option<Flood>,
+}
+
+impl Client {
+    /// While there are events to tell, calls are answered in between and not waited for.
+    fn patience(&self) -> RecvFlags {
+        match self.flood {
+            Some(_) => RecvFlags::DONTWAIT,
+            None => RecvFlags::empty(),
         }
     }
 
-    fn append_reply(&self, replies: &mut BytesMut, call: Header) -> io::Result<()> {
+    fn serve(&mut self, server: &NullServer, frame: &Frame) -> io::Result<()> {
+        let call = frame.header;
         if call.kind != MessageType::Call {
             return Ok(());
         }
-        let start = replies.len();
-        match self.packets.get(&(call.program, call.procedure)) {
-            Some(packet) => replies.extend_from_slice(packet),
-            None => encode_frame(replies, &reply_to(call), |_| Ok(())).map_err(io::Error::other)?,
+        match (call.program, call.procedure) {
+            (remote::PROGRAM, Register::NUMBER) => {
+                self.registrations += 1;
+                let callback_id = self.registrations;
+                self.reply(call, |writer| RegisterRet { callback_id }.encode(writer))
+            }
+            (remote::PROGRAM, Trigger::NUMBER) => {
+                let args = <Trigger as Procedure>::Args::decode(&mut Reader::new(&frame.payload));
+                let domains = args.map_err(io::Error::other)?.maxids;
+                self.flood = Some(Flood::new(usize::try_from(domains).unwrap_or_default())?);
+                let none = remote::ConnectListDomainsRet::default();
+                self.reply(call, |writer| none.encode(writer))
+            }
+            procedure => match server.packets.get(&procedure) {
+                Some(packet) => {
+                    self.reply_canned(call, packet);
+                    Ok(())
+                }
+                None => self.reply(call, |_| Ok(())),
+            },
         }
+    }
+
+    fn reply(
+        &mut self,
+        call: Header,
+        payload: impl FnOnce(&mut Writer<'_>) -> Result<(), EncodeError>,
+    ) -> io::Result<()> {
+        let header = Header {
+            kind: MessageType::Reply,
+            ..call
+        };
+        encode_frame(&mut self.output, &header, payload).map_err(io::Error::other)
+    }
+
+    fn reply_canned(&mut self, call: Header, packet: &[u8]) {
+        let start = self.output.len();
+        self.output.extend_from_slice(packet);
         let serial = call.serial.get().to_be_bytes();
-        if let Some(word) = replies.get_mut(start..).and_then(|p| p.get_mut(SERIAL)) {
+        let packet = self.output.get_mut(start..);
+        if let Some(word) = packet.and_then(|packet| packet.get_mut(SERIAL)) {
             word.copy_from_slice(&serial);
         }
-        Ok(())
     }
-}
 
-fn reply_to(call: Header) -> Header {
-    Header {
-        kind: MessageType::Reply,
-        ..call
+    fn tell_events(&mut self) {
+        let events = self.flood.as_mut().and_then(Flood::next_block);
+        match events {
+            Some(events) => self.output.extend_from_slice(events),
+            None => self.flood = None,
+        }
     }
-}
-
-/// The header of the next whole packet, which is taken out of `received`.
-fn take_packet(received: &mut BytesMut) -> io::Result<Option<Header>> {
-    let Some((length, rest)) = received.split_first_chunk::<4>() else {
-        return Ok(None);
-    };
-    let length = u32::from_be_bytes(*length) as usize;
-    let Some(header) = rest.first_chunk::<HEADER_LEN>() else {
-        return Ok(None);
-    };
-    if received.len() < length || length < PREFIX_LEN {
-        return Ok(None);
-    }
-    let header = Header::decode(header).map_err(io::Error::other)?;
-    received.advance(length);
-    Ok(Some(header))
 }
 
 /// A [`NullServer`] in a process of its own, so that its processor time is not the client's.

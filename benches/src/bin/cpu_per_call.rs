@@ -4,24 +4,21 @@
 
 #![expect(clippy::print_stdout, reason = "a table is what this program is for")]
 
-use std::error::Error;
 use std::path::Path;
 
 use bytes::BytesMut;
-use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use virtwire::Connection;
 use virtwire::constants::ConnectListAllDomainsFlags;
+use virtwire_benches::client::{Outcome, connect};
 use virtwire_benches::floor::{Floor, request};
-use virtwire_benches::measure::{Cost, measure, median};
+use virtwire_benches::measure::{Comparison, Cost, HEADINGS, measure};
 use virtwire_benches::message;
 use virtwire_benches::null_server::{self, NullServer, Process};
 use virtwire_lab::Daemon;
 use virtwire_protocol::frame::PREFIX_LEN;
 use virtwire_protocol::remote;
 use virtwire_xdr::{DecodeError, Reader};
-
-type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// Each row is measured this often, one after the other, so that a busy moment hits all alike.
 const ROUNDS: usize = 7;
@@ -39,10 +36,7 @@ fn main() -> Outcome<()> {
     null_server::serve_if_asked(NullServer::with_everything)?;
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|word| word == part);
-    println!(
-        "{:38} {:>10} {:>10} {:>12}",
-        "", "µs", "CPU µs", "allocations"
-    );
+    println!("{HEADINGS}");
     if wanted("null") {
         null()?;
     }
@@ -89,18 +83,18 @@ fn compare(
         calls.extend(request::<remote::ConnectGetLibVersion>(serial, &())?);
     }
     let (runtime, connection) = connect(socket, in_flight)?;
-    let mut rows = [Vec::new(), Vec::new()];
+    let mut rounds = Comparison::new(format!("{server}, {callers} callers"));
     for _ in 0..ROUNDS {
-        let [floors, clients] = &mut rows;
-        floors.push(measure(CALLS, || {
+        let floor = measure(CALLS, || {
             (0..CALLS / callers).try_for_each(|_| floor.round_trip(&calls, callers).map(drop))
-        })?);
-        clients.push(measure(CALLS, || {
+        })?;
+        let client = measure(CALLS, || {
             runtime.block_on(call_from_tasks(&connection, callers))
-        })?);
+        })?;
+        rounds.add(floor, client);
     }
     runtime.block_on(connection.close());
-    print(&format!("{server}, {callers} callers"), &rows);
+    println!("{rounds}");
     Ok(())
 }
 
@@ -133,25 +127,27 @@ fn bulk() -> Outcome<()> {
         },
     )?;
     let stats = request::<remote::ConnectGetAllDomainStats>(1, &all_stats())?;
-    let mut lists = [Vec::new(), Vec::new()];
-    let mut records = [Vec::new(), Vec::new()];
+    let mut lists = Comparison::new("list of 500 domains");
+    let mut records = Comparison::new("statistics, 500 × 60");
     for _ in 0..ROUNDS {
-        lists[0].push(walked(&mut floor, &list, walk_domains)?);
-        lists[1].push(bulk_round(|| {
+        let floor_lists = walked(&mut floor, &list, walk_domains)?;
+        let client_lists = bulk_round(|| {
             let all = ConnectListAllDomainsFlags::empty();
             let domains = runtime.block_on(connection.list_domains(all))?;
             Ok(domains.len())
-        })?);
-        records[0].push(walked(&mut floor, &stats, walk_stats)?);
-        records[1].push(bulk_round(|| {
+        })?;
+        lists.add(floor_lists, client_lists);
+        let floor_records = walked(&mut floor, &stats, walk_stats)?;
+        let client_records = bulk_round(|| {
             let call = connection.call::<remote::ConnectGetAllDomainStats>(all_stats());
             let reply = runtime.block_on(call)?;
             Ok(reply.decode()?.ret_stats.len())
-        })?);
+        })?;
+        records.add(floor_records, client_records);
     }
     runtime.block_on(connection.close());
-    print("list of 500 domains", &lists);
-    print("statistics, 500 × 60", &records);
+    println!("{lists}");
+    println!("{records}");
     Ok(())
 }
 
@@ -210,27 +206,4 @@ fn walk_domain(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
     reader.string(STRING_MAX)?;
     reader.fixed_opaque::<16>()?;
     reader.i32().map(drop)
-}
-
-/// The client with everything on one thread, which is what the processor time is counted for.
-fn connect(socket: &Path, in_flight: usize) -> Outcome<(Runtime, Connection)> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let uri = format!("test+unix:///default?socket={}", socket.display());
-    let builder = Connection::builder().uri(uri).max_in_flight(in_flight);
-    let connection = runtime.block_on(builder.connect())?;
-    Ok((runtime, connection))
-}
-
-fn print(what: &str, [floors, clients]: &[Vec<Cost>; 2]) {
-    println!("{:38} {}", format!("{what}: floor"), median(floors));
-    // Round by round, for what disturbs one of the two likely disturbs both.
-    let ratios: Vec<Cost> = clients.iter().zip(floors).map(|(c, f)| c.over(f)).collect();
-    let Cost { wall, cpu, .. } = median(&ratios);
-    println!(
-        "{:38} {}   {wall:.2} × µs, {cpu:.2} × CPU",
-        format!("{what}: virtwire"),
-        median(clients),
-    );
 }
