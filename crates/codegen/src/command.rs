@@ -89,6 +89,7 @@ fn sources(protocol: &Path) -> Result<Sources, CommandError> {
     }
     sources.constants = read(protocol, "constants.tsv")?;
     sources.strings = read(protocol, "strings.tsv")?;
+    sources.repeatable = read(protocol, "repeatable.tsv")?;
     Ok(sources)
 }
 

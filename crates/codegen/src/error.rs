@@ -144,6 +144,12 @@ pub enum ErrorKind {
     /// A table cell is not a name in C.
     #[error("`{0}` is not a name")]
     NotAName(String),
+    /// A row about a call that there is not.
+    #[error("`{0}` is not a call of this program")]
+    NoSuchCall(String),
+    /// A row that makes an exception of what is no exception.
+    #[error("`{0}` is that by the rule already")]
+    NoException(String),
     /// A table cell is not a number in range.
     #[error("`{0}` is not a number, or does not fit the type")]
     Number(String),

@@ -24,6 +24,7 @@ mod layout;
 mod model;
 mod naming;
 mod parse;
+mod repeat;
 mod resolve;
 mod table;
 
@@ -69,6 +70,8 @@ pub struct Sources {
     pub constants: SourceFile,
     /// `strings.tsv`: public string constants.
     pub strings: SourceFile,
+    /// `repeatable.tsv`: exceptions to the rule about which calls may be repeated.
+    pub repeatable: SourceFile,
 }
 
 /// A file that was made in memory.
@@ -87,7 +90,8 @@ pub struct OutputFile {
 ///
 /// The first mistake in the sources, with its place.
 pub fn generate(sources: &Sources) -> Result<Vec<OutputFile>, Error> {
-    let model = resolved(&sources.protocol)?;
+    let mut model = resolved(&sources.protocol)?;
+    repeat::review(&mut model, &sources.repeatable)?;
     let public = table::public(&sources.constants, &sources.strings)?;
     Ok(emit::files(&model, &public))
 }

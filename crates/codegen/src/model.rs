@@ -208,6 +208,7 @@ pub(crate) struct Procedure {
     pub(crate) since: Since,
     pub(crate) acl: Vec<String>,
     pub(crate) acl_filter: Vec<String>,
+    pub(crate) repeatable: bool,
     pub(crate) args: Option<Rc<TypeId>>,
     /// The reply of a call, the message of an event.
     pub(crate) ret: Option<Rc<TypeId>>,

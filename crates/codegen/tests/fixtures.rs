@@ -105,6 +105,7 @@ fn sources(case: &Path) -> Sources {
     }
     sources.constants = source(case, "constants.tsv");
     sources.strings = source(case, "strings.tsv");
+    sources.repeatable = source(case, "repeatable.tsv");
     sources
 }
 

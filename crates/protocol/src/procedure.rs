@@ -124,6 +124,12 @@ pub trait Procedure: sealed::Sealed + Debug + Send + Sync + 'static {
     const PRIORITY: Priority;
     /// The stream it opens.
     const STREAM: StreamDirection;
+    /// Whether a call may be made again when nobody knows if the daemon has executed it.
+    ///
+    /// If so, it changes nothing that anybody can see, with whatever arguments: not at the host,
+    /// its guests or the daemon, and not for the connection. The second answer may differ from
+    /// the first, since time goes by.
+    const REPEATABLE: bool;
     /// The first libvirt release that has it.
     const SINCE: Release;
     /// Its arguments; `()` when it takes none.

@@ -25,6 +25,9 @@ pub struct ProcedureSchema {
     pub stream: StreamDirection,
     /// The flag that allows holes in that stream.
     pub sparse_flag: Option<&'static str>,
+    /// Whether a call may be made again when nobody knows if the daemon has executed it; see
+    /// [`Procedure::REPEATABLE`](crate::Procedure::REPEATABLE).
+    pub repeatable: bool,
     /// The first libvirt release that has it.
     pub since: Release,
     /// The access checks of the daemon, as `object:permission`.

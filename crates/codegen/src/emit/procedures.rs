@@ -81,6 +81,10 @@ fn implementation(out: &mut Output, module: &Module, procedure: &Procedure) {
             "const STREAM: StreamDirection = {};",
             stream(procedure)
         ));
+        out.line(format!(
+            "const REPEATABLE: bool = {};",
+            procedure.repeatable
+        ));
         out.line(since_const(procedure));
         out.line(format!(
             "type Args<'a> = {};",

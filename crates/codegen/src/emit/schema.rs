@@ -74,7 +74,8 @@ fn procedure(out: &mut Output, module: &Module, procedure: &Procedure) {
             .map(|name| format!("\"{name}\""))
             .collect();
         out.line(format!(
-            "since: {}, access: &[{}],",
+            "repeatable: {}, since: {}, access: &[{}],",
+            procedure.repeatable,
             since(procedure),
             access.join(", ")
         ));

@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::{Module, Procedure, Program, TypeId};
 use crate::naming::{self, Prefixes};
 use crate::parse::{self, Kind};
+use crate::repeat;
 
 /// The suffixes of the structs that procedures carry.
 const MESSAGES: [&str; 3] = ["args", "ret", "msg"];
@@ -100,6 +101,7 @@ fn procedure(
         kind: annotation.kind,
         high_priority: annotation.high_priority,
         stream: annotation.stream,
+        repeatable: repeat::only_reads(&annotation),
         sparse_flag: annotation.sparse_flag,
         since: annotation.since,
         acl: annotation.acl,

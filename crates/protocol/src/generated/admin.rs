@@ -1312,6 +1312,7 @@ impl Procedure for ConnectOpen {
     const NAME: &'static str = "CONNECT_OPEN";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ConnectOpenArgs;
     type Ret<'a> = ();
@@ -1329,6 +1330,7 @@ impl Procedure for ConnectClose {
     const NAME: &'static str = "CONNECT_CLOSE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ();
     type Ret<'a> = ();
@@ -1346,6 +1348,7 @@ impl Procedure for ConnectGetLibVersion {
     const NAME: &'static str = "CONNECT_GET_LIB_VERSION";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectGetLibVersionRet;
@@ -1363,6 +1366,7 @@ impl Procedure for ConnectListServers {
     const NAME: &'static str = "CONNECT_LIST_SERVERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ConnectListServersArgs;
     type Ret<'a> = ConnectListServersRet<'a>;
@@ -1380,6 +1384,7 @@ impl Procedure for ConnectLookupServer {
     const NAME: &'static str = "CONNECT_LOOKUP_SERVER";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ConnectLookupServerArgs<'a>;
     type Ret<'a> = ConnectLookupServerRet<'a>;
@@ -1397,6 +1402,7 @@ impl Procedure for ServerGetThreadpoolParameters {
     const NAME: &'static str = "SERVER_GET_THREADPOOL_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ServerGetThreadpoolParametersArgs<'a>;
     type Ret<'a> = ServerGetThreadpoolParametersRet<'a>;
@@ -1414,6 +1420,7 @@ impl Procedure for ServerSetThreadpoolParameters {
     const NAME: &'static str = "SERVER_SET_THREADPOOL_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ServerSetThreadpoolParametersArgs<'a>;
     type Ret<'a> = ();
@@ -1431,6 +1438,7 @@ impl Procedure for ServerListClients {
     const NAME: &'static str = "SERVER_LIST_CLIENTS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ServerListClientsArgs<'a>;
     type Ret<'a> = ServerListClientsRet<'a>;
@@ -1448,6 +1456,7 @@ impl Procedure for ServerLookupClient {
     const NAME: &'static str = "SERVER_LOOKUP_CLIENT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ServerLookupClientArgs<'a>;
     type Ret<'a> = ServerLookupClientRet<'a>;
@@ -1465,6 +1474,7 @@ impl Procedure for ClientGetInfo {
     const NAME: &'static str = "CLIENT_GET_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ClientGetInfoArgs<'a>;
     type Ret<'a> = ClientGetInfoRet<'a>;
@@ -1482,6 +1492,7 @@ impl Procedure for ClientClose {
     const NAME: &'static str = "CLIENT_CLOSE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ClientCloseArgs<'a>;
     type Ret<'a> = ();
@@ -1499,6 +1510,7 @@ impl Procedure for ServerGetClientLimits {
     const NAME: &'static str = "SERVER_GET_CLIENT_LIMITS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ServerGetClientLimitsArgs<'a>;
     type Ret<'a> = ServerGetClientLimitsRet<'a>;
@@ -1516,6 +1528,7 @@ impl Procedure for ServerSetClientLimits {
     const NAME: &'static str = "SERVER_SET_CLIENT_LIMITS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ServerSetClientLimitsArgs<'a>;
     type Ret<'a> = ();
@@ -1533,6 +1546,7 @@ impl Procedure for ConnectGetLoggingOutputs {
     const NAME: &'static str = "CONNECT_GET_LOGGING_OUTPUTS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(3, 0, 0);
     type Args<'a> = ConnectGetLoggingOutputsArgs;
     type Ret<'a> = ConnectGetLoggingOutputsRet<'a>;
@@ -1550,6 +1564,7 @@ impl Procedure for ConnectGetLoggingFilters {
     const NAME: &'static str = "CONNECT_GET_LOGGING_FILTERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(3, 0, 0);
     type Args<'a> = ConnectGetLoggingFiltersArgs;
     type Ret<'a> = ConnectGetLoggingFiltersRet<'a>;
@@ -1567,6 +1582,7 @@ impl Procedure for ConnectSetLoggingOutputs {
     const NAME: &'static str = "CONNECT_SET_LOGGING_OUTPUTS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 0, 0);
     type Args<'a> = ConnectSetLoggingOutputsArgs<'a>;
     type Ret<'a> = ();
@@ -1584,6 +1600,7 @@ impl Procedure for ConnectSetLoggingFilters {
     const NAME: &'static str = "CONNECT_SET_LOGGING_FILTERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 0, 0);
     type Args<'a> = ConnectSetLoggingFiltersArgs<'a>;
     type Ret<'a> = ();
@@ -1601,6 +1618,7 @@ impl Procedure for ServerUpdateTlsFiles {
     const NAME: &'static str = "SERVER_UPDATE_TLS_FILES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ServerUpdateTlsFilesArgs<'a>;
     type Ret<'a> = ();
@@ -1618,6 +1636,7 @@ impl Procedure for ConnectSetDaemonTimeout {
     const NAME: &'static str = "CONNECT_SET_DAEMON_TIMEOUT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(8, 6, 0);
     type Args<'a> = ConnectSetDaemonTimeoutArgs;
     type Ret<'a> = ();
@@ -1635,6 +1654,7 @@ impl Procedure for ConnectDaemonShutdown {
     const NAME: &'static str = "CONNECT_DAEMON_SHUTDOWN";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(11, 2, 0);
     type Args<'a> = ConnectDaemonShutdownArgs;
     type Ret<'a> = ();

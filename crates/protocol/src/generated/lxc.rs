@@ -61,6 +61,7 @@ impl Procedure for DomainOpenNamespace {
     const NAME: &'static str = "DOMAIN_OPEN_NAMESPACE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 0, 2);
     type Args<'a> = DomainOpenNamespaceArgs<'a>;
     type Ret<'a> = ();

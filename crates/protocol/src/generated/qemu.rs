@@ -498,6 +498,7 @@ impl Procedure for DomainMonitorCommand {
     const NAME: &'static str = "DOMAIN_MONITOR_COMMAND";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 3);
     type Args<'a> = DomainMonitorCommandArgs<'a>;
     type Ret<'a> = DomainMonitorCommandRet<'a>;
@@ -517,6 +518,7 @@ impl Procedure for DomainAttach {
     const NAME: &'static str = "DOMAIN_ATTACH";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainAttachArgs;
     type Ret<'a> = DomainAttachRet<'a>;
@@ -536,6 +538,7 @@ impl Procedure for DomainAgentCommand {
     const NAME: &'static str = "DOMAIN_AGENT_COMMAND";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 0);
     type Args<'a> = DomainAgentCommandArgs<'a>;
     type Ret<'a> = DomainAgentCommandRet<'a>;
@@ -557,6 +560,7 @@ impl Procedure for ConnectDomainMonitorEventRegister {
     const NAME: &'static str = "CONNECT_DOMAIN_MONITOR_EVENT_REGISTER";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 3);
     type Args<'a> = ConnectDomainMonitorEventRegisterArgs<'a>;
     type Ret<'a> = ConnectDomainMonitorEventRegisterRet;
@@ -576,6 +580,7 @@ impl Procedure for ConnectDomainMonitorEventDeregister {
     const NAME: &'static str = "CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 3);
     type Args<'a> = ConnectDomainMonitorEventDeregisterArgs;
     type Ret<'a> = ();
@@ -609,6 +614,7 @@ impl Procedure for DomainMonitorCommandWithFiles {
     const NAME: &'static str = "DOMAIN_MONITOR_COMMAND_WITH_FILES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(8, 2, 0);
     type Args<'a> = DomainMonitorCommandWithFilesArgs<'a>;
     type Ret<'a> = DomainMonitorCommandWithFilesRet<'a>;

@@ -27900,6 +27900,7 @@ impl Procedure for ConnectOpen {
     const NAME: &'static str = "CONNECT_OPEN";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = ConnectOpenArgs<'a>;
     type Ret<'a> = ();
@@ -27917,6 +27918,7 @@ impl Procedure for ConnectClose {
     const NAME: &'static str = "CONNECT_CLOSE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = ();
     type Ret<'a> = ();
@@ -27936,6 +27938,7 @@ impl Procedure for ConnectGetType {
     const NAME: &'static str = "CONNECT_GET_TYPE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = ();
     type Ret<'a> = ConnectGetTypeRet<'a>;
@@ -27955,6 +27958,7 @@ impl Procedure for ConnectGetVersion {
     const NAME: &'static str = "CONNECT_GET_VERSION";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = ();
     type Ret<'a> = ConnectGetVersionRet;
@@ -27974,6 +27978,7 @@ impl Procedure for ConnectGetMaxVcpus {
     const NAME: &'static str = "CONNECT_GET_MAX_VCPUS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 1);
     type Args<'a> = ConnectGetMaxVcpusArgs<'a>;
     type Ret<'a> = ConnectGetMaxVcpusRet;
@@ -27993,6 +27998,7 @@ impl Procedure for NodeGetInfo {
     const NAME: &'static str = "NODE_GET_INFO";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 1, 0);
     type Args<'a> = ();
     type Ret<'a> = NodeGetInfoRet;
@@ -28012,6 +28018,7 @@ impl Procedure for ConnectGetCapabilities {
     const NAME: &'static str = "CONNECT_GET_CAPABILITIES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 1);
     type Args<'a> = ();
     type Ret<'a> = ConnectGetCapabilitiesRet<'a>;
@@ -28031,6 +28038,7 @@ impl Procedure for DomainAttachDevice {
     const NAME: &'static str = "DOMAIN_ATTACH_DEVICE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 9);
     type Args<'a> = DomainAttachDeviceArgs<'a>;
     type Ret<'a> = ();
@@ -28050,6 +28058,7 @@ impl Procedure for DomainCreate {
     const NAME: &'static str = "DOMAIN_CREATE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 1);
     type Args<'a> = DomainCreateArgs<'a>;
     type Ret<'a> = ();
@@ -28069,6 +28078,7 @@ impl Procedure for DomainCreateXml {
     const NAME: &'static str = "DOMAIN_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainCreateXmlArgs<'a>;
     type Ret<'a> = DomainCreateXmlRet<'a>;
@@ -28088,6 +28098,7 @@ impl Procedure for DomainDefineXml {
     const NAME: &'static str = "DOMAIN_DEFINE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 1);
     type Args<'a> = DomainDefineXmlArgs<'a>;
     type Ret<'a> = DomainDefineXmlRet<'a>;
@@ -28107,6 +28118,7 @@ impl Procedure for DomainDestroy {
     const NAME: &'static str = "DOMAIN_DESTROY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainDestroyArgs<'a>;
     type Ret<'a> = ();
@@ -28126,6 +28138,7 @@ impl Procedure for DomainDetachDevice {
     const NAME: &'static str = "DOMAIN_DETACH_DEVICE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 9);
     type Args<'a> = DomainDetachDeviceArgs<'a>;
     type Ret<'a> = ();
@@ -28145,6 +28158,7 @@ impl Procedure for DomainGetXmlDesc {
     const NAME: &'static str = "DOMAIN_GET_XML_DESC";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainGetXmlDescArgs<'a>;
     type Ret<'a> = DomainGetXmlDescRet<'a>;
@@ -28164,6 +28178,7 @@ impl Procedure for DomainGetAutostart {
     const NAME: &'static str = "DOMAIN_GET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 1);
     type Args<'a> = DomainGetAutostartArgs<'a>;
     type Ret<'a> = DomainGetAutostartRet;
@@ -28183,6 +28198,7 @@ impl Procedure for DomainGetInfo {
     const NAME: &'static str = "DOMAIN_GET_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainGetInfoArgs<'a>;
     type Ret<'a> = DomainGetInfoRet;
@@ -28202,6 +28218,7 @@ impl Procedure for DomainGetMaxMemory {
     const NAME: &'static str = "DOMAIN_GET_MAX_MEMORY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainGetMaxMemoryArgs<'a>;
     type Ret<'a> = DomainGetMaxMemoryRet;
@@ -28221,6 +28238,7 @@ impl Procedure for DomainGetMaxVcpus {
     const NAME: &'static str = "DOMAIN_GET_MAX_VCPUS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 1);
     type Args<'a> = DomainGetMaxVcpusArgs<'a>;
     type Ret<'a> = DomainGetMaxVcpusRet;
@@ -28240,6 +28258,7 @@ impl Procedure for DomainGetOsType {
     const NAME: &'static str = "DOMAIN_GET_OS_TYPE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainGetOsTypeArgs<'a>;
     type Ret<'a> = DomainGetOsTypeRet<'a>;
@@ -28259,6 +28278,7 @@ impl Procedure for DomainGetVcpus {
     const NAME: &'static str = "DOMAIN_GET_VCPUS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 1, 4);
     type Args<'a> = DomainGetVcpusArgs<'a>;
     type Ret<'a> = DomainGetVcpusRet<'a>;
@@ -28280,6 +28300,7 @@ impl Procedure for ConnectListDefinedDomains {
     const NAME: &'static str = "CONNECT_LIST_DEFINED_DOMAINS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 1, 1);
     type Args<'a> = ConnectListDefinedDomainsArgs;
     type Ret<'a> = ConnectListDefinedDomainsRet<'a>;
@@ -28299,6 +28320,7 @@ impl Procedure for DomainLookupById {
     const NAME: &'static str = "DOMAIN_LOOKUP_BY_ID";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainLookupByIdArgs;
     type Ret<'a> = DomainLookupByIdRet<'a>;
@@ -28318,6 +28340,7 @@ impl Procedure for DomainLookupByName {
     const NAME: &'static str = "DOMAIN_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainLookupByNameArgs<'a>;
     type Ret<'a> = DomainLookupByNameRet<'a>;
@@ -28337,6 +28360,7 @@ impl Procedure for DomainLookupByUuid {
     const NAME: &'static str = "DOMAIN_LOOKUP_BY_UUID";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 5);
     type Args<'a> = DomainLookupByUuidArgs;
     type Ret<'a> = DomainLookupByUuidRet<'a>;
@@ -28358,6 +28382,7 @@ impl Procedure for ConnectNumOfDefinedDomains {
     const NAME: &'static str = "CONNECT_NUM_OF_DEFINED_DOMAINS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 1, 5);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfDefinedDomainsRet;
@@ -28377,6 +28402,7 @@ impl Procedure for DomainPinVcpu {
     const NAME: &'static str = "DOMAIN_PIN_VCPU";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 4);
     type Args<'a> = DomainPinVcpuArgs<'a>;
     type Ret<'a> = ();
@@ -28396,6 +28422,7 @@ impl Procedure for DomainReboot {
     const NAME: &'static str = "DOMAIN_REBOOT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 0);
     type Args<'a> = DomainRebootArgs<'a>;
     type Ret<'a> = ();
@@ -28415,6 +28442,7 @@ impl Procedure for DomainResume {
     const NAME: &'static str = "DOMAIN_RESUME";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainResumeArgs<'a>;
     type Ret<'a> = ();
@@ -28434,6 +28462,7 @@ impl Procedure for DomainSetAutostart {
     const NAME: &'static str = "DOMAIN_SET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 1);
     type Args<'a> = DomainSetAutostartArgs<'a>;
     type Ret<'a> = ();
@@ -28453,6 +28482,7 @@ impl Procedure for DomainSetMaxMemory {
     const NAME: &'static str = "DOMAIN_SET_MAX_MEMORY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainSetMaxMemoryArgs<'a>;
     type Ret<'a> = ();
@@ -28472,6 +28502,7 @@ impl Procedure for DomainSetMemory {
     const NAME: &'static str = "DOMAIN_SET_MEMORY";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 1);
     type Args<'a> = DomainSetMemoryArgs<'a>;
     type Ret<'a> = ();
@@ -28491,6 +28522,7 @@ impl Procedure for DomainSetVcpus {
     const NAME: &'static str = "DOMAIN_SET_VCPUS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 4);
     type Args<'a> = DomainSetVcpusArgs<'a>;
     type Ret<'a> = ();
@@ -28510,6 +28542,7 @@ impl Procedure for DomainShutdown {
     const NAME: &'static str = "DOMAIN_SHUTDOWN";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainShutdownArgs<'a>;
     type Ret<'a> = ();
@@ -28529,6 +28562,7 @@ impl Procedure for DomainSuspend {
     const NAME: &'static str = "DOMAIN_SUSPEND";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainSuspendArgs<'a>;
     type Ret<'a> = ();
@@ -28548,6 +28582,7 @@ impl Procedure for DomainUndefine {
     const NAME: &'static str = "DOMAIN_UNDEFINE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 1);
     type Args<'a> = DomainUndefineArgs<'a>;
     type Ret<'a> = ();
@@ -28569,6 +28604,7 @@ impl Procedure for ConnectListDefinedNetworks {
     const NAME: &'static str = "CONNECT_LIST_DEFINED_NETWORKS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = ConnectListDefinedNetworksArgs;
     type Ret<'a> = ConnectListDefinedNetworksRet<'a>;
@@ -28590,6 +28626,7 @@ impl Procedure for ConnectListDomains {
     const NAME: &'static str = "CONNECT_LIST_DOMAINS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = ConnectListDomainsArgs;
     type Ret<'a> = ConnectListDomainsRet;
@@ -28611,6 +28648,7 @@ impl Procedure for ConnectListNetworks {
     const NAME: &'static str = "CONNECT_LIST_NETWORKS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = ConnectListNetworksArgs;
     type Ret<'a> = ConnectListNetworksRet<'a>;
@@ -28630,6 +28668,7 @@ impl Procedure for NetworkCreate {
     const NAME: &'static str = "NETWORK_CREATE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkCreateArgs<'a>;
     type Ret<'a> = ();
@@ -28649,6 +28688,7 @@ impl Procedure for NetworkCreateXml {
     const NAME: &'static str = "NETWORK_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkCreateXmlArgs<'a>;
     type Ret<'a> = NetworkCreateXmlRet<'a>;
@@ -28668,6 +28708,7 @@ impl Procedure for NetworkDefineXml {
     const NAME: &'static str = "NETWORK_DEFINE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkDefineXmlArgs<'a>;
     type Ret<'a> = NetworkDefineXmlRet<'a>;
@@ -28687,6 +28728,7 @@ impl Procedure for NetworkDestroy {
     const NAME: &'static str = "NETWORK_DESTROY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkDestroyArgs<'a>;
     type Ret<'a> = ();
@@ -28706,6 +28748,7 @@ impl Procedure for NetworkGetXmlDesc {
     const NAME: &'static str = "NETWORK_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkGetXmlDescArgs<'a>;
     type Ret<'a> = NetworkGetXmlDescRet<'a>;
@@ -28725,6 +28768,7 @@ impl Procedure for NetworkGetAutostart {
     const NAME: &'static str = "NETWORK_GET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 1);
     type Args<'a> = NetworkGetAutostartArgs<'a>;
     type Ret<'a> = NetworkGetAutostartRet;
@@ -28744,6 +28788,7 @@ impl Procedure for NetworkGetBridgeName {
     const NAME: &'static str = "NETWORK_GET_BRIDGE_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkGetBridgeNameArgs<'a>;
     type Ret<'a> = NetworkGetBridgeNameRet<'a>;
@@ -28763,6 +28808,7 @@ impl Procedure for NetworkLookupByName {
     const NAME: &'static str = "NETWORK_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkLookupByNameArgs<'a>;
     type Ret<'a> = NetworkLookupByNameRet<'a>;
@@ -28782,6 +28828,7 @@ impl Procedure for NetworkLookupByUuid {
     const NAME: &'static str = "NETWORK_LOOKUP_BY_UUID";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkLookupByUuidArgs;
     type Ret<'a> = NetworkLookupByUuidRet<'a>;
@@ -28801,6 +28848,7 @@ impl Procedure for NetworkSetAutostart {
     const NAME: &'static str = "NETWORK_SET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 1);
     type Args<'a> = NetworkSetAutostartArgs<'a>;
     type Ret<'a> = ();
@@ -28820,6 +28868,7 @@ impl Procedure for NetworkUndefine {
     const NAME: &'static str = "NETWORK_UNDEFINE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = NetworkUndefineArgs<'a>;
     type Ret<'a> = ();
@@ -28841,6 +28890,7 @@ impl Procedure for ConnectNumOfDefinedNetworks {
     const NAME: &'static str = "CONNECT_NUM_OF_DEFINED_NETWORKS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfDefinedNetworksRet;
@@ -28862,6 +28912,7 @@ impl Procedure for ConnectNumOfDomains {
     const NAME: &'static str = "CONNECT_NUM_OF_DOMAINS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfDomainsRet;
@@ -28883,6 +28934,7 @@ impl Procedure for ConnectNumOfNetworks {
     const NAME: &'static str = "CONNECT_NUM_OF_NETWORKS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfNetworksRet;
@@ -28902,6 +28954,7 @@ impl Procedure for DomainCoreDump {
     const NAME: &'static str = "DOMAIN_CORE_DUMP";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 1, 9);
     type Args<'a> = DomainCoreDumpArgs<'a>;
     type Ret<'a> = ();
@@ -28921,6 +28974,7 @@ impl Procedure for DomainRestore {
     const NAME: &'static str = "DOMAIN_RESTORE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainRestoreArgs<'a>;
     type Ret<'a> = ();
@@ -28940,6 +28994,7 @@ impl Procedure for DomainSave {
     const NAME: &'static str = "DOMAIN_SAVE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 0, 3);
     type Args<'a> = DomainSaveArgs<'a>;
     type Ret<'a> = ();
@@ -28959,6 +29014,7 @@ impl Procedure for DomainGetSchedulerType {
     const NAME: &'static str = "DOMAIN_GET_SCHEDULER_TYPE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 3);
     type Args<'a> = DomainGetSchedulerTypeArgs<'a>;
     type Ret<'a> = DomainGetSchedulerTypeRet<'a>;
@@ -28978,6 +29034,7 @@ impl Procedure for DomainGetSchedulerParameters {
     const NAME: &'static str = "DOMAIN_GET_SCHEDULER_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 2, 3);
     type Args<'a> = DomainGetSchedulerParametersArgs<'a>;
     type Ret<'a> = DomainGetSchedulerParametersRet<'a>;
@@ -28997,6 +29054,7 @@ impl Procedure for DomainSetSchedulerParameters {
     const NAME: &'static str = "DOMAIN_SET_SCHEDULER_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 2, 3);
     type Args<'a> = DomainSetSchedulerParametersArgs<'a>;
     type Ret<'a> = ();
@@ -29016,6 +29074,7 @@ impl Procedure for ConnectGetHostname {
     const NAME: &'static str = "CONNECT_GET_HOSTNAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 3, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectGetHostnameRet<'a>;
@@ -29035,6 +29094,7 @@ impl Procedure for ConnectSupportsFeature {
     const NAME: &'static str = "CONNECT_SUPPORTS_FEATURE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 3, 2);
     type Args<'a> = ConnectSupportsFeatureArgs;
     type Ret<'a> = ConnectSupportsFeatureRet;
@@ -29054,6 +29114,7 @@ impl Procedure for DomainMigratePrepare {
     const NAME: &'static str = "DOMAIN_MIGRATE_PREPARE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 3, 2);
     type Args<'a> = DomainMigratePrepareArgs<'a>;
     type Ret<'a> = DomainMigratePrepareRet<'a>;
@@ -29073,6 +29134,7 @@ impl Procedure for DomainMigratePerform {
     const NAME: &'static str = "DOMAIN_MIGRATE_PERFORM";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 3, 2);
     type Args<'a> = DomainMigratePerformArgs<'a>;
     type Ret<'a> = ();
@@ -29092,6 +29154,7 @@ impl Procedure for DomainMigrateFinish {
     const NAME: &'static str = "DOMAIN_MIGRATE_FINISH";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 3, 2);
     type Args<'a> = DomainMigrateFinishArgs<'a>;
     type Ret<'a> = DomainMigrateFinishRet<'a>;
@@ -29111,6 +29174,7 @@ impl Procedure for DomainBlockStats {
     const NAME: &'static str = "DOMAIN_BLOCK_STATS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 3, 2);
     type Args<'a> = DomainBlockStatsArgs<'a>;
     type Ret<'a> = DomainBlockStatsRet;
@@ -29130,6 +29194,7 @@ impl Procedure for DomainInterfaceStats {
     const NAME: &'static str = "DOMAIN_INTERFACE_STATS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 3, 2);
     type Args<'a> = DomainInterfaceStatsArgs<'a>;
     type Ret<'a> = DomainInterfaceStatsRet;
@@ -29147,6 +29212,7 @@ impl Procedure for AuthList {
     const NAME: &'static str = "AUTH_LIST";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = ();
     type Ret<'a> = AuthListRet;
@@ -29164,6 +29230,7 @@ impl Procedure for AuthSaslInit {
     const NAME: &'static str = "AUTH_SASL_INIT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = ();
     type Ret<'a> = AuthSaslInitRet<'a>;
@@ -29181,6 +29248,7 @@ impl Procedure for AuthSaslStart {
     const NAME: &'static str = "AUTH_SASL_START";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = AuthSaslStartArgs<'a>;
     type Ret<'a> = AuthSaslStartRet;
@@ -29198,6 +29266,7 @@ impl Procedure for AuthSaslStep {
     const NAME: &'static str = "AUTH_SASL_STEP";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = AuthSaslStepArgs;
     type Ret<'a> = AuthSaslStepRet;
@@ -29215,6 +29284,7 @@ impl Procedure for AuthPolkit {
     const NAME: &'static str = "AUTH_POLKIT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = ();
     type Ret<'a> = AuthPolkitRet;
@@ -29236,6 +29306,7 @@ impl Procedure for ConnectNumOfStoragePools {
     const NAME: &'static str = "CONNECT_NUM_OF_STORAGE_POOLS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfStoragePoolsRet;
@@ -29257,6 +29328,7 @@ impl Procedure for ConnectListStoragePools {
     const NAME: &'static str = "CONNECT_LIST_STORAGE_POOLS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = ConnectListStoragePoolsArgs;
     type Ret<'a> = ConnectListStoragePoolsRet<'a>;
@@ -29278,6 +29350,7 @@ impl Procedure for ConnectNumOfDefinedStoragePools {
     const NAME: &'static str = "CONNECT_NUM_OF_DEFINED_STORAGE_POOLS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfDefinedStoragePoolsRet;
@@ -29299,6 +29372,7 @@ impl Procedure for ConnectListDefinedStoragePools {
     const NAME: &'static str = "CONNECT_LIST_DEFINED_STORAGE_POOLS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = ConnectListDefinedStoragePoolsArgs;
     type Ret<'a> = ConnectListDefinedStoragePoolsRet<'a>;
@@ -29318,6 +29392,7 @@ impl Procedure for ConnectFindStoragePoolSources {
     const NAME: &'static str = "CONNECT_FIND_STORAGE_POOL_SOURCES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 5);
     type Args<'a> = ConnectFindStoragePoolSourcesArgs<'a>;
     type Ret<'a> = ConnectFindStoragePoolSourcesRet<'a>;
@@ -29337,6 +29412,7 @@ impl Procedure for StoragePoolCreateXml {
     const NAME: &'static str = "STORAGE_POOL_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolCreateXmlArgs<'a>;
     type Ret<'a> = StoragePoolCreateXmlRet<'a>;
@@ -29356,6 +29432,7 @@ impl Procedure for StoragePoolDefineXml {
     const NAME: &'static str = "STORAGE_POOL_DEFINE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolDefineXmlArgs<'a>;
     type Ret<'a> = StoragePoolDefineXmlRet<'a>;
@@ -29375,6 +29452,7 @@ impl Procedure for StoragePoolCreate {
     const NAME: &'static str = "STORAGE_POOL_CREATE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolCreateArgs<'a>;
     type Ret<'a> = ();
@@ -29394,6 +29472,7 @@ impl Procedure for StoragePoolBuild {
     const NAME: &'static str = "STORAGE_POOL_BUILD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolBuildArgs<'a>;
     type Ret<'a> = ();
@@ -29413,6 +29492,7 @@ impl Procedure for StoragePoolDestroy {
     const NAME: &'static str = "STORAGE_POOL_DESTROY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolDestroyArgs<'a>;
     type Ret<'a> = ();
@@ -29432,6 +29512,7 @@ impl Procedure for StoragePoolDelete {
     const NAME: &'static str = "STORAGE_POOL_DELETE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolDeleteArgs<'a>;
     type Ret<'a> = ();
@@ -29451,6 +29532,7 @@ impl Procedure for StoragePoolUndefine {
     const NAME: &'static str = "STORAGE_POOL_UNDEFINE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolUndefineArgs<'a>;
     type Ret<'a> = ();
@@ -29470,6 +29552,7 @@ impl Procedure for StoragePoolRefresh {
     const NAME: &'static str = "STORAGE_POOL_REFRESH";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolRefreshArgs<'a>;
     type Ret<'a> = ();
@@ -29489,6 +29572,7 @@ impl Procedure for StoragePoolLookupByName {
     const NAME: &'static str = "STORAGE_POOL_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolLookupByNameArgs<'a>;
     type Ret<'a> = StoragePoolLookupByNameRet<'a>;
@@ -29508,6 +29592,7 @@ impl Procedure for StoragePoolLookupByUuid {
     const NAME: &'static str = "STORAGE_POOL_LOOKUP_BY_UUID";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolLookupByUuidArgs;
     type Ret<'a> = StoragePoolLookupByUuidRet<'a>;
@@ -29527,6 +29612,7 @@ impl Procedure for StoragePoolLookupByVolume {
     const NAME: &'static str = "STORAGE_POOL_LOOKUP_BY_VOLUME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolLookupByVolumeArgs<'a>;
     type Ret<'a> = StoragePoolLookupByVolumeRet<'a>;
@@ -29546,6 +29632,7 @@ impl Procedure for StoragePoolGetInfo {
     const NAME: &'static str = "STORAGE_POOL_GET_INFO";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolGetInfoArgs<'a>;
     type Ret<'a> = StoragePoolGetInfoRet;
@@ -29565,6 +29652,7 @@ impl Procedure for StoragePoolGetXmlDesc {
     const NAME: &'static str = "STORAGE_POOL_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolGetXmlDescArgs<'a>;
     type Ret<'a> = StoragePoolGetXmlDescRet<'a>;
@@ -29584,6 +29672,7 @@ impl Procedure for StoragePoolGetAutostart {
     const NAME: &'static str = "STORAGE_POOL_GET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolGetAutostartArgs<'a>;
     type Ret<'a> = StoragePoolGetAutostartRet;
@@ -29603,6 +29692,7 @@ impl Procedure for StoragePoolSetAutostart {
     const NAME: &'static str = "STORAGE_POOL_SET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolSetAutostartArgs<'a>;
     type Ret<'a> = ();
@@ -29624,6 +29714,7 @@ impl Procedure for StoragePoolNumOfVolumes {
     const NAME: &'static str = "STORAGE_POOL_NUM_OF_VOLUMES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolNumOfVolumesArgs<'a>;
     type Ret<'a> = StoragePoolNumOfVolumesRet;
@@ -29645,6 +29736,7 @@ impl Procedure for StoragePoolListVolumes {
     const NAME: &'static str = "STORAGE_POOL_LIST_VOLUMES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StoragePoolListVolumesArgs<'a>;
     type Ret<'a> = StoragePoolListVolumesRet<'a>;
@@ -29664,6 +29756,7 @@ impl Procedure for StorageVolCreateXml {
     const NAME: &'static str = "STORAGE_VOL_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolCreateXmlArgs<'a>;
     type Ret<'a> = StorageVolCreateXmlRet<'a>;
@@ -29683,6 +29776,7 @@ impl Procedure for StorageVolDelete {
     const NAME: &'static str = "STORAGE_VOL_DELETE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolDeleteArgs<'a>;
     type Ret<'a> = ();
@@ -29702,6 +29796,7 @@ impl Procedure for StorageVolLookupByName {
     const NAME: &'static str = "STORAGE_VOL_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolLookupByNameArgs<'a>;
     type Ret<'a> = StorageVolLookupByNameRet<'a>;
@@ -29721,6 +29816,7 @@ impl Procedure for StorageVolLookupByKey {
     const NAME: &'static str = "STORAGE_VOL_LOOKUP_BY_KEY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolLookupByKeyArgs<'a>;
     type Ret<'a> = StorageVolLookupByKeyRet<'a>;
@@ -29740,6 +29836,7 @@ impl Procedure for StorageVolLookupByPath {
     const NAME: &'static str = "STORAGE_VOL_LOOKUP_BY_PATH";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolLookupByPathArgs<'a>;
     type Ret<'a> = StorageVolLookupByPathRet<'a>;
@@ -29759,6 +29856,7 @@ impl Procedure for StorageVolGetInfo {
     const NAME: &'static str = "STORAGE_VOL_GET_INFO";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolGetInfoArgs<'a>;
     type Ret<'a> = StorageVolGetInfoRet;
@@ -29778,6 +29876,7 @@ impl Procedure for StorageVolGetXmlDesc {
     const NAME: &'static str = "STORAGE_VOL_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolGetXmlDescArgs<'a>;
     type Ret<'a> = StorageVolGetXmlDescRet<'a>;
@@ -29797,6 +29896,7 @@ impl Procedure for StorageVolGetPath {
     const NAME: &'static str = "STORAGE_VOL_GET_PATH";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 1);
     type Args<'a> = StorageVolGetPathArgs<'a>;
     type Ret<'a> = StorageVolGetPathRet<'a>;
@@ -29816,6 +29916,7 @@ impl Procedure for NodeGetCellsFreeMemory {
     const NAME: &'static str = "NODE_GET_CELLS_FREE_MEMORY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 3, 3);
     type Args<'a> = NodeGetCellsFreeMemoryArgs;
     type Ret<'a> = NodeGetCellsFreeMemoryRet;
@@ -29835,6 +29936,7 @@ impl Procedure for NodeGetFreeMemory {
     const NAME: &'static str = "NODE_GET_FREE_MEMORY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 3, 3);
     type Args<'a> = ();
     type Ret<'a> = NodeGetFreeMemoryRet;
@@ -29854,6 +29956,7 @@ impl Procedure for DomainBlockPeek {
     const NAME: &'static str = "DOMAIN_BLOCK_PEEK";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 2);
     type Args<'a> = DomainBlockPeekArgs<'a>;
     type Ret<'a> = DomainBlockPeekRet<'a>;
@@ -29873,6 +29976,7 @@ impl Procedure for DomainMemoryPeek {
     const NAME: &'static str = "DOMAIN_MEMORY_PEEK";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 4, 2);
     type Args<'a> = DomainMemoryPeekArgs<'a>;
     type Ret<'a> = DomainMemoryPeekRet<'a>;
@@ -29894,6 +29998,7 @@ impl Procedure for ConnectDomainEventRegister {
     const NAME: &'static str = "CONNECT_DOMAIN_EVENT_REGISTER";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectDomainEventRegisterRet;
@@ -29913,6 +30018,7 @@ impl Procedure for ConnectDomainEventDeregister {
     const NAME: &'static str = "CONNECT_DOMAIN_EVENT_DEREGISTER";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectDomainEventDeregisterRet;
@@ -29946,6 +30052,7 @@ impl Procedure for DomainMigratePrepare2 {
     const NAME: &'static str = "DOMAIN_MIGRATE_PREPARE2";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = DomainMigratePrepare2Args<'a>;
     type Ret<'a> = DomainMigratePrepare2Ret<'a>;
@@ -29965,6 +30072,7 @@ impl Procedure for DomainMigrateFinish2 {
     const NAME: &'static str = "DOMAIN_MIGRATE_FINISH2";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = DomainMigrateFinish2Args<'a>;
     type Ret<'a> = DomainMigrateFinish2Ret<'a>;
@@ -29984,6 +30092,7 @@ impl Procedure for ConnectGetUri {
     const NAME: &'static str = "CONNECT_GET_URI";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 3, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectGetUriRet<'a>;
@@ -30005,6 +30114,7 @@ impl Procedure for NodeNumOfDevices {
     const NAME: &'static str = "NODE_NUM_OF_DEVICES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = NodeNumOfDevicesArgs<'a>;
     type Ret<'a> = NodeNumOfDevicesRet;
@@ -30026,6 +30136,7 @@ impl Procedure for NodeListDevices {
     const NAME: &'static str = "NODE_LIST_DEVICES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = NodeListDevicesArgs<'a>;
     type Ret<'a> = NodeListDevicesRet<'a>;
@@ -30045,6 +30156,7 @@ impl Procedure for NodeDeviceLookupByName {
     const NAME: &'static str = "NODE_DEVICE_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = NodeDeviceLookupByNameArgs<'a>;
     type Ret<'a> = NodeDeviceLookupByNameRet<'a>;
@@ -30064,6 +30176,7 @@ impl Procedure for NodeDeviceGetXmlDesc {
     const NAME: &'static str = "NODE_DEVICE_GET_XML_DESC";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = NodeDeviceGetXmlDescArgs<'a>;
     type Ret<'a> = NodeDeviceGetXmlDescRet<'a>;
@@ -30083,6 +30196,7 @@ impl Procedure for NodeDeviceGetParent {
     const NAME: &'static str = "NODE_DEVICE_GET_PARENT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = NodeDeviceGetParentArgs<'a>;
     type Ret<'a> = NodeDeviceGetParentRet<'a>;
@@ -30102,6 +30216,7 @@ impl Procedure for NodeDeviceNumOfCaps {
     const NAME: &'static str = "NODE_DEVICE_NUM_OF_CAPS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = NodeDeviceNumOfCapsArgs<'a>;
     type Ret<'a> = NodeDeviceNumOfCapsRet;
@@ -30121,6 +30236,7 @@ impl Procedure for NodeDeviceListCaps {
     const NAME: &'static str = "NODE_DEVICE_LIST_CAPS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 5, 0);
     type Args<'a> = NodeDeviceListCapsArgs<'a>;
     type Ret<'a> = NodeDeviceListCapsRet<'a>;
@@ -30140,6 +30256,7 @@ impl Procedure for NodeDeviceDettach {
     const NAME: &'static str = "NODE_DEVICE_DETTACH";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 1);
     type Args<'a> = NodeDeviceDettachArgs<'a>;
     type Ret<'a> = ();
@@ -30159,6 +30276,7 @@ impl Procedure for NodeDeviceReAttach {
     const NAME: &'static str = "NODE_DEVICE_RE_ATTACH";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 1);
     type Args<'a> = NodeDeviceReAttachArgs<'a>;
     type Ret<'a> = ();
@@ -30178,6 +30296,7 @@ impl Procedure for NodeDeviceReset {
     const NAME: &'static str = "NODE_DEVICE_RESET";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 1);
     type Args<'a> = NodeDeviceResetArgs<'a>;
     type Ret<'a> = ();
@@ -30197,6 +30316,7 @@ impl Procedure for DomainGetSecurityLabel {
     const NAME: &'static str = "DOMAIN_GET_SECURITY_LABEL";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 6, 1);
     type Args<'a> = DomainGetSecurityLabelArgs<'a>;
     type Ret<'a> = DomainGetSecurityLabelRet;
@@ -30216,6 +30336,7 @@ impl Procedure for NodeGetSecurityModel {
     const NAME: &'static str = "NODE_GET_SECURITY_MODEL";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 6, 1);
     type Args<'a> = ();
     type Ret<'a> = NodeGetSecurityModelRet;
@@ -30235,6 +30356,7 @@ impl Procedure for NodeDeviceCreateXml {
     const NAME: &'static str = "NODE_DEVICE_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 3);
     type Args<'a> = NodeDeviceCreateXmlArgs<'a>;
     type Ret<'a> = NodeDeviceCreateXmlRet<'a>;
@@ -30254,6 +30376,7 @@ impl Procedure for NodeDeviceDestroy {
     const NAME: &'static str = "NODE_DEVICE_DESTROY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 3);
     type Args<'a> = NodeDeviceDestroyArgs<'a>;
     type Ret<'a> = ();
@@ -30273,6 +30396,7 @@ impl Procedure for StorageVolCreateXmlFrom {
     const NAME: &'static str = "STORAGE_VOL_CREATE_XML_FROM";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = StorageVolCreateXmlFromArgs<'a>;
     type Ret<'a> = StorageVolCreateXmlFromRet<'a>;
@@ -30294,6 +30418,7 @@ impl Procedure for ConnectNumOfInterfaces {
     const NAME: &'static str = "CONNECT_NUM_OF_INTERFACES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfInterfacesRet;
@@ -30315,6 +30440,7 @@ impl Procedure for ConnectListInterfaces {
     const NAME: &'static str = "CONNECT_LIST_INTERFACES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = ConnectListInterfacesArgs;
     type Ret<'a> = ConnectListInterfacesRet<'a>;
@@ -30334,6 +30460,7 @@ impl Procedure for InterfaceLookupByName {
     const NAME: &'static str = "INTERFACE_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = InterfaceLookupByNameArgs<'a>;
     type Ret<'a> = InterfaceLookupByNameRet<'a>;
@@ -30353,6 +30480,7 @@ impl Procedure for InterfaceLookupByMacString {
     const NAME: &'static str = "INTERFACE_LOOKUP_BY_MAC_STRING";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = InterfaceLookupByMacStringArgs<'a>;
     type Ret<'a> = InterfaceLookupByMacStringRet<'a>;
@@ -30372,6 +30500,7 @@ impl Procedure for InterfaceGetXmlDesc {
     const NAME: &'static str = "INTERFACE_GET_XML_DESC";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = InterfaceGetXmlDescArgs<'a>;
     type Ret<'a> = InterfaceGetXmlDescRet<'a>;
@@ -30391,6 +30520,7 @@ impl Procedure for InterfaceDefineXml {
     const NAME: &'static str = "INTERFACE_DEFINE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = InterfaceDefineXmlArgs<'a>;
     type Ret<'a> = InterfaceDefineXmlRet<'a>;
@@ -30410,6 +30540,7 @@ impl Procedure for InterfaceUndefine {
     const NAME: &'static str = "INTERFACE_UNDEFINE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = InterfaceUndefineArgs<'a>;
     type Ret<'a> = ();
@@ -30429,6 +30560,7 @@ impl Procedure for InterfaceCreate {
     const NAME: &'static str = "INTERFACE_CREATE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = InterfaceCreateArgs<'a>;
     type Ret<'a> = ();
@@ -30448,6 +30580,7 @@ impl Procedure for InterfaceDestroy {
     const NAME: &'static str = "INTERFACE_DESTROY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = InterfaceDestroyArgs<'a>;
     type Ret<'a> = ();
@@ -30467,6 +30600,7 @@ impl Procedure for ConnectDomainXmlFromNative {
     const NAME: &'static str = "CONNECT_DOMAIN_XML_FROM_NATIVE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = ConnectDomainXmlFromNativeArgs<'a>;
     type Ret<'a> = ConnectDomainXmlFromNativeRet<'a>;
@@ -30486,6 +30620,7 @@ impl Procedure for ConnectDomainXmlToNative {
     const NAME: &'static str = "CONNECT_DOMAIN_XML_TO_NATIVE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 6, 4);
     type Args<'a> = ConnectDomainXmlToNativeArgs<'a>;
     type Ret<'a> = ConnectDomainXmlToNativeRet<'a>;
@@ -30507,6 +30642,7 @@ impl Procedure for ConnectNumOfDefinedInterfaces {
     const NAME: &'static str = "CONNECT_NUM_OF_DEFINED_INTERFACES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfDefinedInterfacesRet;
@@ -30528,6 +30664,7 @@ impl Procedure for ConnectListDefinedInterfaces {
     const NAME: &'static str = "CONNECT_LIST_DEFINED_INTERFACES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 0);
     type Args<'a> = ConnectListDefinedInterfacesArgs;
     type Ret<'a> = ConnectListDefinedInterfacesRet<'a>;
@@ -30549,6 +30686,7 @@ impl Procedure for ConnectNumOfSecrets {
     const NAME: &'static str = "CONNECT_NUM_OF_SECRETS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfSecretsRet;
@@ -30570,6 +30708,7 @@ impl Procedure for ConnectListSecrets {
     const NAME: &'static str = "CONNECT_LIST_SECRETS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = ConnectListSecretsArgs;
     type Ret<'a> = ConnectListSecretsRet<'a>;
@@ -30589,6 +30728,7 @@ impl Procedure for SecretLookupByUuid {
     const NAME: &'static str = "SECRET_LOOKUP_BY_UUID";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = SecretLookupByUuidArgs;
     type Ret<'a> = SecretLookupByUuidRet<'a>;
@@ -30608,6 +30748,7 @@ impl Procedure for SecretDefineXml {
     const NAME: &'static str = "SECRET_DEFINE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = SecretDefineXmlArgs<'a>;
     type Ret<'a> = SecretDefineXmlRet<'a>;
@@ -30627,6 +30768,7 @@ impl Procedure for SecretGetXmlDesc {
     const NAME: &'static str = "SECRET_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = SecretGetXmlDescArgs<'a>;
     type Ret<'a> = SecretGetXmlDescRet<'a>;
@@ -30646,6 +30788,7 @@ impl Procedure for SecretSetValue {
     const NAME: &'static str = "SECRET_SET_VALUE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = SecretSetValueArgs<'a>;
     type Ret<'a> = ();
@@ -30665,6 +30808,7 @@ impl Procedure for SecretGetValue {
     const NAME: &'static str = "SECRET_GET_VALUE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = SecretGetValueArgs<'a>;
     type Ret<'a> = SecretGetValueRet<'a>;
@@ -30684,6 +30828,7 @@ impl Procedure for SecretUndefine {
     const NAME: &'static str = "SECRET_UNDEFINE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = SecretUndefineArgs<'a>;
     type Ret<'a> = ();
@@ -30703,6 +30848,7 @@ impl Procedure for SecretLookupByUsage {
     const NAME: &'static str = "SECRET_LOOKUP_BY_USAGE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 1);
     type Args<'a> = SecretLookupByUsageArgs<'a>;
     type Ret<'a> = SecretLookupByUsageRet<'a>;
@@ -30722,6 +30868,7 @@ impl Procedure for DomainMigratePrepareTunnel {
     const NAME: &'static str = "DOMAIN_MIGRATE_PREPARE_TUNNEL";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Upload;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = DomainMigratePrepareTunnelArgs<'a>;
     type Ret<'a> = ();
@@ -30739,6 +30886,7 @@ impl Procedure for ConnectIsSecure {
     const NAME: &'static str = "CONNECT_IS_SECURE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = ();
     type Ret<'a> = ConnectIsSecureRet;
@@ -30758,6 +30906,7 @@ impl Procedure for DomainIsActive {
     const NAME: &'static str = "DOMAIN_IS_ACTIVE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = DomainIsActiveArgs<'a>;
     type Ret<'a> = DomainIsActiveRet;
@@ -30777,6 +30926,7 @@ impl Procedure for DomainIsPersistent {
     const NAME: &'static str = "DOMAIN_IS_PERSISTENT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = DomainIsPersistentArgs<'a>;
     type Ret<'a> = DomainIsPersistentRet;
@@ -30796,6 +30946,7 @@ impl Procedure for NetworkIsActive {
     const NAME: &'static str = "NETWORK_IS_ACTIVE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = NetworkIsActiveArgs<'a>;
     type Ret<'a> = NetworkIsActiveRet;
@@ -30815,6 +30966,7 @@ impl Procedure for NetworkIsPersistent {
     const NAME: &'static str = "NETWORK_IS_PERSISTENT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = NetworkIsPersistentArgs<'a>;
     type Ret<'a> = NetworkIsPersistentRet;
@@ -30834,6 +30986,7 @@ impl Procedure for StoragePoolIsActive {
     const NAME: &'static str = "STORAGE_POOL_IS_ACTIVE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = StoragePoolIsActiveArgs<'a>;
     type Ret<'a> = StoragePoolIsActiveRet;
@@ -30853,6 +31006,7 @@ impl Procedure for StoragePoolIsPersistent {
     const NAME: &'static str = "STORAGE_POOL_IS_PERSISTENT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = StoragePoolIsPersistentArgs<'a>;
     type Ret<'a> = StoragePoolIsPersistentRet;
@@ -30872,6 +31026,7 @@ impl Procedure for InterfaceIsActive {
     const NAME: &'static str = "INTERFACE_IS_ACTIVE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = InterfaceIsActiveArgs<'a>;
     type Ret<'a> = InterfaceIsActiveRet;
@@ -30891,6 +31046,7 @@ impl Procedure for ConnectGetLibVersion {
     const NAME: &'static str = "CONNECT_GET_LIB_VERSION";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 3);
     type Args<'a> = ();
     type Ret<'a> = ConnectGetLibVersionRet;
@@ -30910,6 +31066,7 @@ impl Procedure for ConnectCompareCpu {
     const NAME: &'static str = "CONNECT_COMPARE_CPU";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 5);
     type Args<'a> = ConnectCompareCpuArgs<'a>;
     type Ret<'a> = ConnectCompareCpuRet;
@@ -30929,6 +31086,7 @@ impl Procedure for DomainMemoryStats {
     const NAME: &'static str = "DOMAIN_MEMORY_STATS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 5);
     type Args<'a> = DomainMemoryStatsArgs<'a>;
     type Ret<'a> = DomainMemoryStatsRet;
@@ -30948,6 +31106,7 @@ impl Procedure for DomainAttachDeviceFlags {
     const NAME: &'static str = "DOMAIN_ATTACH_DEVICE_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 7, 7);
     type Args<'a> = DomainAttachDeviceFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -30967,6 +31126,7 @@ impl Procedure for DomainDetachDeviceFlags {
     const NAME: &'static str = "DOMAIN_DETACH_DEVICE_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 7, 7);
     type Args<'a> = DomainDetachDeviceFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -30986,6 +31146,7 @@ impl Procedure for ConnectBaselineCpu {
     const NAME: &'static str = "CONNECT_BASELINE_CPU";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 7);
     type Args<'a> = ConnectBaselineCpuArgs<'a>;
     type Ret<'a> = ConnectBaselineCpuRet<'a>;
@@ -31005,6 +31166,7 @@ impl Procedure for DomainGetJobInfo {
     const NAME: &'static str = "DOMAIN_GET_JOB_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 7, 7);
     type Args<'a> = DomainGetJobInfoArgs<'a>;
     type Ret<'a> = DomainGetJobInfoRet;
@@ -31024,6 +31186,7 @@ impl Procedure for DomainAbortJob {
     const NAME: &'static str = "DOMAIN_ABORT_JOB";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 7, 7);
     type Args<'a> = DomainAbortJobArgs<'a>;
     type Ret<'a> = ();
@@ -31043,6 +31206,7 @@ impl Procedure for StorageVolWipe {
     const NAME: &'static str = "STORAGE_VOL_WIPE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = StorageVolWipeArgs<'a>;
     type Ret<'a> = ();
@@ -31062,6 +31226,7 @@ impl Procedure for DomainMigrateSetMaxDowntime {
     const NAME: &'static str = "DOMAIN_MIGRATE_SET_MAX_DOWNTIME";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainMigrateSetMaxDowntimeArgs<'a>;
     type Ret<'a> = ();
@@ -31083,6 +31248,7 @@ impl Procedure for ConnectDomainEventRegisterAny {
     const NAME: &'static str = "CONNECT_DOMAIN_EVENT_REGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = ConnectDomainEventRegisterAnyArgs;
     type Ret<'a> = ();
@@ -31102,6 +31268,7 @@ impl Procedure for ConnectDomainEventDeregisterAny {
     const NAME: &'static str = "CONNECT_DOMAIN_EVENT_DEREGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = ConnectDomainEventDeregisterAnyArgs;
     type Ret<'a> = ();
@@ -31191,6 +31358,7 @@ impl Procedure for DomainUpdateDeviceFlags {
     const NAME: &'static str = "DOMAIN_UPDATE_DEVICE_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainUpdateDeviceFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -31210,6 +31378,7 @@ impl Procedure for NwfilterLookupByName {
     const NAME: &'static str = "NWFILTER_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = NwfilterLookupByNameArgs<'a>;
     type Ret<'a> = NwfilterLookupByNameRet<'a>;
@@ -31229,6 +31398,7 @@ impl Procedure for NwfilterLookupByUuid {
     const NAME: &'static str = "NWFILTER_LOOKUP_BY_UUID";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = NwfilterLookupByUuidArgs;
     type Ret<'a> = NwfilterLookupByUuidRet<'a>;
@@ -31248,6 +31418,7 @@ impl Procedure for NwfilterGetXmlDesc {
     const NAME: &'static str = "NWFILTER_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = NwfilterGetXmlDescArgs<'a>;
     type Ret<'a> = NwfilterGetXmlDescRet<'a>;
@@ -31269,6 +31440,7 @@ impl Procedure for ConnectNumOfNwfilters {
     const NAME: &'static str = "CONNECT_NUM_OF_NWFILTERS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = ();
     type Ret<'a> = ConnectNumOfNwfiltersRet;
@@ -31290,6 +31462,7 @@ impl Procedure for ConnectListNwfilters {
     const NAME: &'static str = "CONNECT_LIST_NWFILTERS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = ConnectListNwfiltersArgs;
     type Ret<'a> = ConnectListNwfiltersRet<'a>;
@@ -31309,6 +31482,7 @@ impl Procedure for NwfilterDefineXml {
     const NAME: &'static str = "NWFILTER_DEFINE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = NwfilterDefineXmlArgs<'a>;
     type Ret<'a> = NwfilterDefineXmlRet<'a>;
@@ -31328,6 +31502,7 @@ impl Procedure for NwfilterUndefine {
     const NAME: &'static str = "NWFILTER_UNDEFINE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = NwfilterUndefineArgs<'a>;
     type Ret<'a> = ();
@@ -31347,6 +31522,7 @@ impl Procedure for DomainManagedSave {
     const NAME: &'static str = "DOMAIN_MANAGED_SAVE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainManagedSaveArgs<'a>;
     type Ret<'a> = ();
@@ -31366,6 +31542,7 @@ impl Procedure for DomainHasManagedSaveImage {
     const NAME: &'static str = "DOMAIN_HAS_MANAGED_SAVE_IMAGE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainHasManagedSaveImageArgs<'a>;
     type Ret<'a> = DomainHasManagedSaveImageRet;
@@ -31385,6 +31562,7 @@ impl Procedure for DomainManagedSaveRemove {
     const NAME: &'static str = "DOMAIN_MANAGED_SAVE_REMOVE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainManagedSaveRemoveArgs<'a>;
     type Ret<'a> = ();
@@ -31404,6 +31582,7 @@ impl Procedure for DomainSnapshotCreateXml {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainSnapshotCreateXmlArgs<'a>;
     type Ret<'a> = DomainSnapshotCreateXmlRet<'a>;
@@ -31423,6 +31602,7 @@ impl Procedure for DomainSnapshotGetXmlDesc {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainSnapshotGetXmlDescArgs<'a>;
     type Ret<'a> = DomainSnapshotGetXmlDescRet<'a>;
@@ -31442,6 +31622,7 @@ impl Procedure for DomainSnapshotNum {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_NUM";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainSnapshotNumArgs<'a>;
     type Ret<'a> = DomainSnapshotNumRet;
@@ -31461,6 +31642,7 @@ impl Procedure for DomainSnapshotListNames {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_LIST_NAMES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainSnapshotListNamesArgs<'a>;
     type Ret<'a> = DomainSnapshotListNamesRet<'a>;
@@ -31480,6 +31662,7 @@ impl Procedure for DomainSnapshotLookupByName {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainSnapshotLookupByNameArgs<'a>;
     type Ret<'a> = DomainSnapshotLookupByNameRet<'a>;
@@ -31499,6 +31682,7 @@ impl Procedure for DomainHasCurrentSnapshot {
     const NAME: &'static str = "DOMAIN_HAS_CURRENT_SNAPSHOT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainHasCurrentSnapshotArgs<'a>;
     type Ret<'a> = DomainHasCurrentSnapshotRet;
@@ -31518,6 +31702,7 @@ impl Procedure for DomainSnapshotCurrent {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_CURRENT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainSnapshotCurrentArgs<'a>;
     type Ret<'a> = DomainSnapshotCurrentRet<'a>;
@@ -31537,6 +31722,7 @@ impl Procedure for DomainRevertToSnapshot {
     const NAME: &'static str = "DOMAIN_REVERT_TO_SNAPSHOT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainRevertToSnapshotArgs<'a>;
     type Ret<'a> = ();
@@ -31556,6 +31742,7 @@ impl Procedure for DomainSnapshotDelete {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_DELETE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 0);
     type Args<'a> = DomainSnapshotDeleteArgs<'a>;
     type Ret<'a> = ();
@@ -31575,6 +31762,7 @@ impl Procedure for DomainGetBlockInfo {
     const NAME: &'static str = "DOMAIN_GET_BLOCK_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 1);
     type Args<'a> = DomainGetBlockInfoArgs<'a>;
     type Ret<'a> = DomainGetBlockInfoRet;
@@ -31608,6 +31796,7 @@ impl Procedure for DomainCreateWithFlags {
     const NAME: &'static str = "DOMAIN_CREATE_WITH_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 2);
     type Args<'a> = DomainCreateWithFlagsArgs<'a>;
     type Ret<'a> = DomainCreateWithFlagsRet<'a>;
@@ -31627,6 +31816,7 @@ impl Procedure for DomainSetMemoryParameters {
     const NAME: &'static str = "DOMAIN_SET_MEMORY_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 5);
     type Args<'a> = DomainSetMemoryParametersArgs<'a>;
     type Ret<'a> = ();
@@ -31646,6 +31836,7 @@ impl Procedure for DomainGetMemoryParameters {
     const NAME: &'static str = "DOMAIN_GET_MEMORY_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 5);
     type Args<'a> = DomainGetMemoryParametersArgs<'a>;
     type Ret<'a> = DomainGetMemoryParametersRet<'a>;
@@ -31665,6 +31856,7 @@ impl Procedure for DomainSetVcpusFlags {
     const NAME: &'static str = "DOMAIN_SET_VCPUS_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 5);
     type Args<'a> = DomainSetVcpusFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -31684,6 +31876,7 @@ impl Procedure for DomainGetVcpusFlags {
     const NAME: &'static str = "DOMAIN_GET_VCPUS_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 5);
     type Args<'a> = DomainGetVcpusFlagsArgs<'a>;
     type Ret<'a> = DomainGetVcpusFlagsRet;
@@ -31703,6 +31896,7 @@ impl Procedure for DomainOpenConsole {
     const NAME: &'static str = "DOMAIN_OPEN_CONSOLE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Bidirectional;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 8, 6);
     type Args<'a> = DomainOpenConsoleArgs<'a>;
     type Ret<'a> = ();
@@ -31722,6 +31916,7 @@ impl Procedure for DomainIsUpdated {
     const NAME: &'static str = "DOMAIN_IS_UPDATED";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 6);
     type Args<'a> = DomainIsUpdatedArgs<'a>;
     type Ret<'a> = DomainIsUpdatedRet;
@@ -31741,6 +31936,7 @@ impl Procedure for ConnectGetSysinfo {
     const NAME: &'static str = "CONNECT_GET_SYSINFO";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 8, 8);
     type Args<'a> = ConnectGetSysinfoArgs;
     type Ret<'a> = ConnectGetSysinfoRet<'a>;
@@ -31760,6 +31956,7 @@ impl Procedure for DomainSetMemoryFlags {
     const NAME: &'static str = "DOMAIN_SET_MEMORY_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 0);
     type Args<'a> = DomainSetMemoryFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -31779,6 +31976,7 @@ impl Procedure for DomainSetBlkioParameters {
     const NAME: &'static str = "DOMAIN_SET_BLKIO_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 0);
     type Args<'a> = DomainSetBlkioParametersArgs<'a>;
     type Ret<'a> = ();
@@ -31798,6 +31996,7 @@ impl Procedure for DomainGetBlkioParameters {
     const NAME: &'static str = "DOMAIN_GET_BLKIO_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 0);
     type Args<'a> = DomainGetBlkioParametersArgs<'a>;
     type Ret<'a> = DomainGetBlkioParametersRet<'a>;
@@ -31817,6 +32016,7 @@ impl Procedure for DomainMigrateSetMaxSpeed {
     const NAME: &'static str = "DOMAIN_MIGRATE_SET_MAX_SPEED";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 0);
     type Args<'a> = DomainMigrateSetMaxSpeedArgs<'a>;
     type Ret<'a> = ();
@@ -31838,6 +32038,7 @@ impl Procedure for StorageVolUpload {
     const NAME: &'static str = "STORAGE_VOL_UPLOAD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Upload;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 0);
     type Args<'a> = StorageVolUploadArgs<'a>;
     type Ret<'a> = ();
@@ -31859,6 +32060,7 @@ impl Procedure for StorageVolDownload {
     const NAME: &'static str = "STORAGE_VOL_DOWNLOAD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Download;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 0);
     type Args<'a> = StorageVolDownloadArgs<'a>;
     type Ret<'a> = ();
@@ -31878,6 +32080,7 @@ impl Procedure for DomainInjectNmi {
     const NAME: &'static str = "DOMAIN_INJECT_NMI";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainInjectNmiArgs<'a>;
     type Ret<'a> = ();
@@ -31897,6 +32100,7 @@ impl Procedure for DomainScreenshot {
     const NAME: &'static str = "DOMAIN_SCREENSHOT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Download;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainScreenshotArgs<'a>;
     type Ret<'a> = DomainScreenshotRet<'a>;
@@ -31916,6 +32120,7 @@ impl Procedure for DomainGetState {
     const NAME: &'static str = "DOMAIN_GET_STATE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainGetStateArgs<'a>;
     type Ret<'a> = DomainGetStateRet;
@@ -31935,6 +32140,7 @@ impl Procedure for DomainMigrateBegin3 {
     const NAME: &'static str = "DOMAIN_MIGRATE_BEGIN3";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainMigrateBegin3Args<'a>;
     type Ret<'a> = DomainMigrateBegin3Ret<'a>;
@@ -31954,6 +32160,7 @@ impl Procedure for DomainMigratePrepare3 {
     const NAME: &'static str = "DOMAIN_MIGRATE_PREPARE3";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainMigratePrepare3Args<'a>;
     type Ret<'a> = DomainMigratePrepare3Ret<'a>;
@@ -31973,6 +32180,7 @@ impl Procedure for DomainMigratePrepareTunnel3 {
     const NAME: &'static str = "DOMAIN_MIGRATE_PREPARE_TUNNEL3";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Upload;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainMigratePrepareTunnel3Args<'a>;
     type Ret<'a> = DomainMigratePrepareTunnel3Ret<'a>;
@@ -31992,6 +32200,7 @@ impl Procedure for DomainMigratePerform3 {
     const NAME: &'static str = "DOMAIN_MIGRATE_PERFORM3";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainMigratePerform3Args<'a>;
     type Ret<'a> = DomainMigratePerform3Ret<'a>;
@@ -32011,6 +32220,7 @@ impl Procedure for DomainMigrateFinish3 {
     const NAME: &'static str = "DOMAIN_MIGRATE_FINISH3";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainMigrateFinish3Args<'a>;
     type Ret<'a> = DomainMigrateFinish3Ret<'a>;
@@ -32030,6 +32240,7 @@ impl Procedure for DomainMigrateConfirm3 {
     const NAME: &'static str = "DOMAIN_MIGRATE_CONFIRM3";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainMigrateConfirm3Args<'a>;
     type Ret<'a> = ();
@@ -32049,6 +32260,7 @@ impl Procedure for DomainSetSchedulerParametersFlags {
     const NAME: &'static str = "DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainSetSchedulerParametersFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -32068,6 +32280,7 @@ impl Procedure for InterfaceChangeBegin {
     const NAME: &'static str = "INTERFACE_CHANGE_BEGIN";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = InterfaceChangeBeginArgs;
     type Ret<'a> = ();
@@ -32087,6 +32300,7 @@ impl Procedure for InterfaceChangeCommit {
     const NAME: &'static str = "INTERFACE_CHANGE_COMMIT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = InterfaceChangeCommitArgs;
     type Ret<'a> = ();
@@ -32106,6 +32320,7 @@ impl Procedure for InterfaceChangeRollback {
     const NAME: &'static str = "INTERFACE_CHANGE_ROLLBACK";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = InterfaceChangeRollbackArgs;
     type Ret<'a> = ();
@@ -32125,6 +32340,7 @@ impl Procedure for DomainGetSchedulerParametersFlags {
     const NAME: &'static str = "DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 2);
     type Args<'a> = DomainGetSchedulerParametersFlagsArgs<'a>;
     type Ret<'a> = DomainGetSchedulerParametersFlagsRet<'a>;
@@ -32158,6 +32374,7 @@ impl Procedure for DomainPinVcpuFlags {
     const NAME: &'static str = "DOMAIN_PIN_VCPU_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 3);
     type Args<'a> = DomainPinVcpuFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -32177,6 +32394,7 @@ impl Procedure for DomainSendKey {
     const NAME: &'static str = "DOMAIN_SEND_KEY";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 3);
     type Args<'a> = DomainSendKeyArgs<'a>;
     type Ret<'a> = ();
@@ -32196,6 +32414,7 @@ impl Procedure for NodeGetCpuStats {
     const NAME: &'static str = "NODE_GET_CPU_STATS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 3);
     type Args<'a> = NodeGetCpuStatsArgs;
     type Ret<'a> = NodeGetCpuStatsRet<'a>;
@@ -32215,6 +32434,7 @@ impl Procedure for NodeGetMemoryStats {
     const NAME: &'static str = "NODE_GET_MEMORY_STATS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 3);
     type Args<'a> = NodeGetMemoryStatsArgs;
     type Ret<'a> = NodeGetMemoryStatsRet<'a>;
@@ -32234,6 +32454,7 @@ impl Procedure for DomainGetControlInfo {
     const NAME: &'static str = "DOMAIN_GET_CONTROL_INFO";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 3);
     type Args<'a> = DomainGetControlInfoArgs<'a>;
     type Ret<'a> = DomainGetControlInfoRet;
@@ -32253,6 +32474,7 @@ impl Procedure for DomainGetVcpuPinInfo {
     const NAME: &'static str = "DOMAIN_GET_VCPU_PIN_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 3);
     type Args<'a> = DomainGetVcpuPinInfoArgs<'a>;
     type Ret<'a> = DomainGetVcpuPinInfoRet<'a>;
@@ -32272,6 +32494,7 @@ impl Procedure for DomainUndefineFlags {
     const NAME: &'static str = "DOMAIN_UNDEFINE_FLAGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainUndefineFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -32291,6 +32514,7 @@ impl Procedure for DomainSaveFlags {
     const NAME: &'static str = "DOMAIN_SAVE_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainSaveFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -32310,6 +32534,7 @@ impl Procedure for DomainRestoreFlags {
     const NAME: &'static str = "DOMAIN_RESTORE_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainRestoreFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -32329,6 +32554,7 @@ impl Procedure for DomainDestroyFlags {
     const NAME: &'static str = "DOMAIN_DESTROY_FLAGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainDestroyFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -32348,6 +32574,7 @@ impl Procedure for DomainSaveImageGetXmlDesc {
     const NAME: &'static str = "DOMAIN_SAVE_IMAGE_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainSaveImageGetXmlDescArgs<'a>;
     type Ret<'a> = DomainSaveImageGetXmlDescRet<'a>;
@@ -32367,6 +32594,7 @@ impl Procedure for DomainSaveImageDefineXml {
     const NAME: &'static str = "DOMAIN_SAVE_IMAGE_DEFINE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainSaveImageDefineXmlArgs<'a>;
     type Ret<'a> = ();
@@ -32386,6 +32614,7 @@ impl Procedure for DomainBlockJobAbort {
     const NAME: &'static str = "DOMAIN_BLOCK_JOB_ABORT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainBlockJobAbortArgs<'a>;
     type Ret<'a> = ();
@@ -32405,6 +32634,7 @@ impl Procedure for DomainGetBlockJobInfo {
     const NAME: &'static str = "DOMAIN_GET_BLOCK_JOB_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainGetBlockJobInfoArgs<'a>;
     type Ret<'a> = DomainGetBlockJobInfoRet;
@@ -32424,6 +32654,7 @@ impl Procedure for DomainBlockJobSetSpeed {
     const NAME: &'static str = "DOMAIN_BLOCK_JOB_SET_SPEED";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainBlockJobSetSpeedArgs<'a>;
     type Ret<'a> = ();
@@ -32443,6 +32674,7 @@ impl Procedure for DomainBlockPull {
     const NAME: &'static str = "DOMAIN_BLOCK_PULL";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 4);
     type Args<'a> = DomainBlockPullArgs<'a>;
     type Ret<'a> = ();
@@ -32476,6 +32708,7 @@ impl Procedure for DomainMigrateGetMaxSpeed {
     const NAME: &'static str = "DOMAIN_MIGRATE_GET_MAX_SPEED";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 5);
     type Args<'a> = DomainMigrateGetMaxSpeedArgs<'a>;
     type Ret<'a> = DomainMigrateGetMaxSpeedRet;
@@ -32495,6 +32728,7 @@ impl Procedure for DomainBlockStatsFlags {
     const NAME: &'static str = "DOMAIN_BLOCK_STATS_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 5);
     type Args<'a> = DomainBlockStatsFlagsArgs<'a>;
     type Ret<'a> = DomainBlockStatsFlagsRet<'a>;
@@ -32514,6 +32748,7 @@ impl Procedure for DomainSnapshotGetParent {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_GET_PARENT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 7);
     type Args<'a> = DomainSnapshotGetParentArgs<'a>;
     type Ret<'a> = DomainSnapshotGetParentRet<'a>;
@@ -32533,6 +32768,7 @@ impl Procedure for DomainReset {
     const NAME: &'static str = "DOMAIN_RESET";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 7);
     type Args<'a> = DomainResetArgs<'a>;
     type Ret<'a> = ();
@@ -32552,6 +32788,7 @@ impl Procedure for DomainSnapshotNumChildren {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_NUM_CHILDREN";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 7);
     type Args<'a> = DomainSnapshotNumChildrenArgs<'a>;
     type Ret<'a> = DomainSnapshotNumChildrenRet;
@@ -32571,6 +32808,7 @@ impl Procedure for DomainSnapshotListChildrenNames {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_LIST_CHILDREN_NAMES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 7);
     type Args<'a> = DomainSnapshotListChildrenNamesArgs<'a>;
     type Ret<'a> = DomainSnapshotListChildrenNamesRet<'a>;
@@ -32604,6 +32842,7 @@ impl Procedure for DomainOpenGraphics {
     const NAME: &'static str = "DOMAIN_OPEN_GRAPHICS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 7);
     type Args<'a> = DomainOpenGraphicsArgs<'a>;
     type Ret<'a> = ();
@@ -32623,6 +32862,7 @@ impl Procedure for NodeSuspendForDuration {
     const NAME: &'static str = "NODE_SUSPEND_FOR_DURATION";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 8);
     type Args<'a> = NodeSuspendForDurationArgs;
     type Ret<'a> = ();
@@ -32642,6 +32882,7 @@ impl Procedure for DomainBlockResize {
     const NAME: &'static str = "DOMAIN_BLOCK_RESIZE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 8);
     type Args<'a> = DomainBlockResizeArgs<'a>;
     type Ret<'a> = ();
@@ -32661,6 +32902,7 @@ impl Procedure for DomainSetBlockIoTune {
     const NAME: &'static str = "DOMAIN_SET_BLOCK_IO_TUNE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 8);
     type Args<'a> = DomainSetBlockIoTuneArgs<'a>;
     type Ret<'a> = ();
@@ -32680,6 +32922,7 @@ impl Procedure for DomainGetBlockIoTune {
     const NAME: &'static str = "DOMAIN_GET_BLOCK_IO_TUNE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 8);
     type Args<'a> = DomainGetBlockIoTuneArgs<'a>;
     type Ret<'a> = DomainGetBlockIoTuneRet<'a>;
@@ -32699,6 +32942,7 @@ impl Procedure for DomainSetNumaParameters {
     const NAME: &'static str = "DOMAIN_SET_NUMA_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 9);
     type Args<'a> = DomainSetNumaParametersArgs<'a>;
     type Ret<'a> = ();
@@ -32718,6 +32962,7 @@ impl Procedure for DomainGetNumaParameters {
     const NAME: &'static str = "DOMAIN_GET_NUMA_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 9);
     type Args<'a> = DomainGetNumaParametersArgs<'a>;
     type Ret<'a> = DomainGetNumaParametersRet<'a>;
@@ -32737,6 +32982,7 @@ impl Procedure for DomainSetInterfaceParameters {
     const NAME: &'static str = "DOMAIN_SET_INTERFACE_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 9);
     type Args<'a> = DomainSetInterfaceParametersArgs<'a>;
     type Ret<'a> = ();
@@ -32756,6 +33002,7 @@ impl Procedure for DomainGetInterfaceParameters {
     const NAME: &'static str = "DOMAIN_GET_INTERFACE_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 9);
     type Args<'a> = DomainGetInterfaceParametersArgs<'a>;
     type Ret<'a> = DomainGetInterfaceParametersRet<'a>;
@@ -32775,6 +33022,7 @@ impl Procedure for DomainShutdownFlags {
     const NAME: &'static str = "DOMAIN_SHUTDOWN_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = DomainShutdownFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -32794,6 +33042,7 @@ impl Procedure for StorageVolWipePattern {
     const NAME: &'static str = "STORAGE_VOL_WIPE_PATTERN";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = StorageVolWipePatternArgs<'a>;
     type Ret<'a> = ();
@@ -32813,6 +33062,7 @@ impl Procedure for StorageVolResize {
     const NAME: &'static str = "STORAGE_VOL_RESIZE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = StorageVolResizeArgs<'a>;
     type Ret<'a> = ();
@@ -32832,6 +33082,7 @@ impl Procedure for DomainPmSuspendForDuration {
     const NAME: &'static str = "DOMAIN_PM_SUSPEND_FOR_DURATION";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = DomainPmSuspendForDurationArgs<'a>;
     type Ret<'a> = ();
@@ -32851,6 +33102,7 @@ impl Procedure for DomainGetCpuStats {
     const NAME: &'static str = "DOMAIN_GET_CPU_STATS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = DomainGetCpuStatsArgs<'a>;
     type Ret<'a> = DomainGetCpuStatsRet<'a>;
@@ -32870,6 +33122,7 @@ impl Procedure for DomainGetDiskErrors {
     const NAME: &'static str = "DOMAIN_GET_DISK_ERRORS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = DomainGetDiskErrorsArgs<'a>;
     type Ret<'a> = DomainGetDiskErrorsRet<'a>;
@@ -32889,6 +33142,7 @@ impl Procedure for DomainSetMetadata {
     const NAME: &'static str = "DOMAIN_SET_METADATA";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = DomainSetMetadataArgs<'a>;
     type Ret<'a> = ();
@@ -32908,6 +33162,7 @@ impl Procedure for DomainGetMetadata {
     const NAME: &'static str = "DOMAIN_GET_METADATA";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = DomainGetMetadataArgs<'a>;
     type Ret<'a> = DomainGetMetadataRet<'a>;
@@ -32927,6 +33182,7 @@ impl Procedure for DomainBlockRebase {
     const NAME: &'static str = "DOMAIN_BLOCK_REBASE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 10);
     type Args<'a> = DomainBlockRebaseArgs<'a>;
     type Ret<'a> = ();
@@ -32946,6 +33202,7 @@ impl Procedure for DomainPmWakeup {
     const NAME: &'static str = "DOMAIN_PM_WAKEUP";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 9, 11);
     type Args<'a> = DomainPmWakeupArgs<'a>;
     type Ret<'a> = ();
@@ -33007,6 +33264,7 @@ impl Procedure for DomainSnapshotIsCurrent {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_IS_CURRENT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 13);
     type Args<'a> = DomainSnapshotIsCurrentArgs<'a>;
     type Ret<'a> = DomainSnapshotIsCurrentRet;
@@ -33026,6 +33284,7 @@ impl Procedure for DomainSnapshotHasMetadata {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_HAS_METADATA";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 13);
     type Args<'a> = DomainSnapshotHasMetadataArgs<'a>;
     type Ret<'a> = DomainSnapshotHasMetadataRet;
@@ -33047,6 +33306,7 @@ impl Procedure for ConnectListAllDomains {
     const NAME: &'static str = "CONNECT_LIST_ALL_DOMAINS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 13);
     type Args<'a> = ConnectListAllDomainsArgs;
     type Ret<'a> = ConnectListAllDomainsRet<'a>;
@@ -33066,6 +33326,7 @@ impl Procedure for DomainListAllSnapshots {
     const NAME: &'static str = "DOMAIN_LIST_ALL_SNAPSHOTS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 13);
     type Args<'a> = DomainListAllSnapshotsArgs<'a>;
     type Ret<'a> = DomainListAllSnapshotsRet<'a>;
@@ -33085,6 +33346,7 @@ impl Procedure for DomainSnapshotListAllChildren {
     const NAME: &'static str = "DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 9, 13);
     type Args<'a> = DomainSnapshotListAllChildrenArgs<'a>;
     type Ret<'a> = DomainSnapshotListAllChildrenRet<'a>;
@@ -33118,6 +33380,7 @@ impl Procedure for DomainGetHostname {
     const NAME: &'static str = "DOMAIN_GET_HOSTNAME";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 0);
     type Args<'a> = DomainGetHostnameArgs<'a>;
     type Ret<'a> = DomainGetHostnameRet<'a>;
@@ -33137,6 +33400,7 @@ impl Procedure for DomainGetSecurityLabelList {
     const NAME: &'static str = "DOMAIN_GET_SECURITY_LABEL_LIST";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 0);
     type Args<'a> = DomainGetSecurityLabelListArgs<'a>;
     type Ret<'a> = DomainGetSecurityLabelListRet;
@@ -33156,6 +33420,7 @@ impl Procedure for DomainPinEmulator {
     const NAME: &'static str = "DOMAIN_PIN_EMULATOR";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 0);
     type Args<'a> = DomainPinEmulatorArgs<'a>;
     type Ret<'a> = ();
@@ -33175,6 +33440,7 @@ impl Procedure for DomainGetEmulatorPinInfo {
     const NAME: &'static str = "DOMAIN_GET_EMULATOR_PIN_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 0);
     type Args<'a> = DomainGetEmulatorPinInfoArgs<'a>;
     type Ret<'a> = DomainGetEmulatorPinInfoRet<'a>;
@@ -33196,6 +33462,7 @@ impl Procedure for ConnectListAllStoragePools {
     const NAME: &'static str = "CONNECT_LIST_ALL_STORAGE_POOLS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = ConnectListAllStoragePoolsArgs;
     type Ret<'a> = ConnectListAllStoragePoolsRet<'a>;
@@ -33217,6 +33484,7 @@ impl Procedure for StoragePoolListAllVolumes {
     const NAME: &'static str = "STORAGE_POOL_LIST_ALL_VOLUMES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = StoragePoolListAllVolumesArgs<'a>;
     type Ret<'a> = StoragePoolListAllVolumesRet<'a>;
@@ -33238,6 +33506,7 @@ impl Procedure for ConnectListAllNetworks {
     const NAME: &'static str = "CONNECT_LIST_ALL_NETWORKS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = ConnectListAllNetworksArgs;
     type Ret<'a> = ConnectListAllNetworksRet<'a>;
@@ -33259,6 +33528,7 @@ impl Procedure for ConnectListAllInterfaces {
     const NAME: &'static str = "CONNECT_LIST_ALL_INTERFACES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = ConnectListAllInterfacesArgs;
     type Ret<'a> = ConnectListAllInterfacesRet<'a>;
@@ -33280,6 +33550,7 @@ impl Procedure for ConnectListAllNodeDevices {
     const NAME: &'static str = "CONNECT_LIST_ALL_NODE_DEVICES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = ConnectListAllNodeDevicesArgs;
     type Ret<'a> = ConnectListAllNodeDevicesRet<'a>;
@@ -33301,6 +33572,7 @@ impl Procedure for ConnectListAllNwfilters {
     const NAME: &'static str = "CONNECT_LIST_ALL_NWFILTERS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = ConnectListAllNwfiltersArgs;
     type Ret<'a> = ConnectListAllNwfiltersRet<'a>;
@@ -33322,6 +33594,7 @@ impl Procedure for ConnectListAllSecrets {
     const NAME: &'static str = "CONNECT_LIST_ALL_SECRETS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = ConnectListAllSecretsArgs;
     type Ret<'a> = ConnectListAllSecretsRet<'a>;
@@ -33341,6 +33614,7 @@ impl Procedure for NodeSetMemoryParameters {
     const NAME: &'static str = "NODE_SET_MEMORY_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = NodeSetMemoryParametersArgs<'a>;
     type Ret<'a> = ();
@@ -33360,6 +33634,7 @@ impl Procedure for NodeGetMemoryParameters {
     const NAME: &'static str = "NODE_GET_MEMORY_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = NodeGetMemoryParametersArgs;
     type Ret<'a> = NodeGetMemoryParametersRet<'a>;
@@ -33379,6 +33654,7 @@ impl Procedure for DomainBlockCommit {
     const NAME: &'static str = "DOMAIN_BLOCK_COMMIT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = DomainBlockCommitArgs<'a>;
     type Ret<'a> = ();
@@ -33398,6 +33674,7 @@ impl Procedure for NetworkUpdate {
     const NAME: &'static str = "NETWORK_UPDATE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 2);
     type Args<'a> = NetworkUpdateArgs<'a>;
     type Ret<'a> = ();
@@ -33431,6 +33708,7 @@ impl Procedure for NodeGetCpuMap {
     const NAME: &'static str = "NODE_GET_CPU_MAP";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 0, 0);
     type Args<'a> = NodeGetCpuMapArgs;
     type Ret<'a> = NodeGetCpuMapRet<'a>;
@@ -33450,6 +33728,7 @@ impl Procedure for DomainFstrim {
     const NAME: &'static str = "DOMAIN_FSTRIM";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 0, 1);
     type Args<'a> = DomainFstrimArgs<'a>;
     type Ret<'a> = ();
@@ -33469,6 +33748,7 @@ impl Procedure for DomainSendProcessSignal {
     const NAME: &'static str = "DOMAIN_SEND_PROCESS_SIGNAL";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 0, 1);
     type Args<'a> = DomainSendProcessSignalArgs<'a>;
     type Ret<'a> = ();
@@ -33488,6 +33768,7 @@ impl Procedure for DomainOpenChannel {
     const NAME: &'static str = "DOMAIN_OPEN_CHANNEL";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Bidirectional;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 0, 2);
     type Args<'a> = DomainOpenChannelArgs<'a>;
     type Ret<'a> = ();
@@ -33507,6 +33788,7 @@ impl Procedure for NodeDeviceLookupScsiHostByWwn {
     const NAME: &'static str = "NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 0, 3);
     type Args<'a> = NodeDeviceLookupScsiHostByWwnArgs<'a>;
     type Ret<'a> = NodeDeviceLookupScsiHostByWwnRet<'a>;
@@ -33526,6 +33808,7 @@ impl Procedure for DomainGetJobStats {
     const NAME: &'static str = "DOMAIN_GET_JOB_STATS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 0, 3);
     type Args<'a> = DomainGetJobStatsArgs<'a>;
     type Ret<'a> = DomainGetJobStatsRet<'a>;
@@ -33545,6 +33828,7 @@ impl Procedure for DomainMigrateGetCompressionCache {
     const NAME: &'static str = "DOMAIN_MIGRATE_GET_COMPRESSION_CACHE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 0, 3);
     type Args<'a> = DomainMigrateGetCompressionCacheArgs<'a>;
     type Ret<'a> = DomainMigrateGetCompressionCacheRet;
@@ -33564,6 +33848,7 @@ impl Procedure for DomainMigrateSetCompressionCache {
     const NAME: &'static str = "DOMAIN_MIGRATE_SET_COMPRESSION_CACHE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 0, 3);
     type Args<'a> = DomainMigrateSetCompressionCacheArgs<'a>;
     type Ret<'a> = ();
@@ -33583,6 +33868,7 @@ impl Procedure for NodeDeviceDetachFlags {
     const NAME: &'static str = "NODE_DEVICE_DETACH_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 0, 5);
     type Args<'a> = NodeDeviceDetachFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -33602,6 +33888,7 @@ impl Procedure for DomainMigrateBegin3Params {
     const NAME: &'static str = "DOMAIN_MIGRATE_BEGIN3_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainMigrateBegin3ParamsArgs<'a>;
     type Ret<'a> = DomainMigrateBegin3ParamsRet<'a>;
@@ -33621,6 +33908,7 @@ impl Procedure for DomainMigratePrepare3Params {
     const NAME: &'static str = "DOMAIN_MIGRATE_PREPARE3_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainMigratePrepare3ParamsArgs<'a>;
     type Ret<'a> = DomainMigratePrepare3ParamsRet<'a>;
@@ -33640,6 +33928,7 @@ impl Procedure for DomainMigratePrepareTunnel3Params {
     const NAME: &'static str = "DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::Upload;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainMigratePrepareTunnel3ParamsArgs<'a>;
     type Ret<'a> = DomainMigratePrepareTunnel3ParamsRet<'a>;
@@ -33659,6 +33948,7 @@ impl Procedure for DomainMigratePerform3Params {
     const NAME: &'static str = "DOMAIN_MIGRATE_PERFORM3_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainMigratePerform3ParamsArgs<'a>;
     type Ret<'a> = DomainMigratePerform3ParamsRet<'a>;
@@ -33678,6 +33968,7 @@ impl Procedure for DomainMigrateFinish3Params {
     const NAME: &'static str = "DOMAIN_MIGRATE_FINISH3_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainMigrateFinish3ParamsArgs<'a>;
     type Ret<'a> = DomainMigrateFinish3ParamsRet<'a>;
@@ -33697,6 +33988,7 @@ impl Procedure for DomainMigrateConfirm3Params {
     const NAME: &'static str = "DOMAIN_MIGRATE_CONFIRM3_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainMigrateConfirm3ParamsArgs<'a>;
     type Ret<'a> = ();
@@ -33716,6 +34008,7 @@ impl Procedure for DomainSetMemoryStatsPeriod {
     const NAME: &'static str = "DOMAIN_SET_MEMORY_STATS_PERIOD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainSetMemoryStatsPeriodArgs<'a>;
     type Ret<'a> = ();
@@ -33735,6 +34028,7 @@ impl Procedure for DomainCreateXmlWithFiles {
     const NAME: &'static str = "DOMAIN_CREATE_XML_WITH_FILES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainCreateXmlWithFilesArgs<'a>;
     type Ret<'a> = DomainCreateXmlWithFilesRet<'a>;
@@ -33754,6 +34048,7 @@ impl Procedure for DomainCreateWithFiles {
     const NAME: &'static str = "DOMAIN_CREATE_WITH_FILES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 1, 1);
     type Args<'a> = DomainCreateWithFilesArgs<'a>;
     type Ret<'a> = DomainCreateWithFilesRet<'a>;
@@ -33787,6 +34082,7 @@ impl Procedure for ConnectGetCpuModelNames {
     const NAME: &'static str = "CONNECT_GET_CPU_MODEL_NAMES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 1, 3);
     type Args<'a> = ConnectGetCpuModelNamesArgs<'a>;
     type Ret<'a> = ConnectGetCpuModelNamesRet<'a>;
@@ -33808,6 +34104,7 @@ impl Procedure for ConnectNetworkEventRegisterAny {
     const NAME: &'static str = "CONNECT_NETWORK_EVENT_REGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 1);
     type Args<'a> = ConnectNetworkEventRegisterAnyArgs<'a>;
     type Ret<'a> = ConnectNetworkEventRegisterAnyRet;
@@ -33827,6 +34124,7 @@ impl Procedure for ConnectNetworkEventDeregisterAny {
     const NAME: &'static str = "CONNECT_NETWORK_EVENT_DEREGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 1);
     type Args<'a> = ConnectNetworkEventDeregisterAnyArgs;
     type Ret<'a> = ();
@@ -33862,6 +34160,7 @@ impl Procedure for ConnectDomainEventCallbackRegisterAny {
     const NAME: &'static str = "CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 3);
     type Args<'a> = ConnectDomainEventCallbackRegisterAnyArgs<'a>;
     type Ret<'a> = ConnectDomainEventCallbackRegisterAnyRet;
@@ -33881,6 +34180,7 @@ impl Procedure for ConnectDomainEventCallbackDeregisterAny {
     const NAME: &'static str = "CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 3);
     type Args<'a> = ConnectDomainEventCallbackDeregisterAnyArgs;
     type Ret<'a> = ();
@@ -34124,6 +34424,7 @@ impl Procedure for DomainCoreDumpWithFormat {
     const NAME: &'static str = "DOMAIN_CORE_DUMP_WITH_FORMAT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 3);
     type Args<'a> = DomainCoreDumpWithFormatArgs<'a>;
     type Ret<'a> = ();
@@ -34143,6 +34444,7 @@ impl Procedure for DomainFsfreeze {
     const NAME: &'static str = "DOMAIN_FSFREEZE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 5);
     type Args<'a> = DomainFsfreezeArgs<'a>;
     type Ret<'a> = DomainFsfreezeRet;
@@ -34162,6 +34464,7 @@ impl Procedure for DomainFsthaw {
     const NAME: &'static str = "DOMAIN_FSTHAW";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 5);
     type Args<'a> = DomainFsthawArgs<'a>;
     type Ret<'a> = DomainFsthawRet;
@@ -34181,6 +34484,7 @@ impl Procedure for DomainGetTime {
     const NAME: &'static str = "DOMAIN_GET_TIME";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 5);
     type Args<'a> = DomainGetTimeArgs<'a>;
     type Ret<'a> = DomainGetTimeRet;
@@ -34200,6 +34504,7 @@ impl Procedure for DomainSetTime {
     const NAME: &'static str = "DOMAIN_SET_TIME";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 5);
     type Args<'a> = DomainSetTimeArgs<'a>;
     type Ret<'a> = ();
@@ -34233,6 +34538,7 @@ impl Procedure for NodeGetFreePages {
     const NAME: &'static str = "NODE_GET_FREE_PAGES";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 2, 6);
     type Args<'a> = NodeGetFreePagesArgs;
     type Ret<'a> = NodeGetFreePagesRet;
@@ -34252,6 +34558,7 @@ impl Procedure for NetworkGetDhcpLeases {
     const NAME: &'static str = "NETWORK_GET_DHCP_LEASES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 2, 6);
     type Args<'a> = NetworkGetDhcpLeasesArgs<'a>;
     type Ret<'a> = NetworkGetDhcpLeasesRet<'a>;
@@ -34271,6 +34578,7 @@ impl Procedure for ConnectGetDomainCapabilities {
     const NAME: &'static str = "CONNECT_GET_DOMAIN_CAPABILITIES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 7);
     type Args<'a> = ConnectGetDomainCapabilitiesArgs<'a>;
     type Ret<'a> = ConnectGetDomainCapabilitiesRet<'a>;
@@ -34290,6 +34598,7 @@ impl Procedure for DomainOpenGraphicsFd {
     const NAME: &'static str = "DOMAIN_OPEN_GRAPHICS_FD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 8);
     type Args<'a> = DomainOpenGraphicsFdArgs<'a>;
     type Ret<'a> = ();
@@ -34311,6 +34620,7 @@ impl Procedure for ConnectGetAllDomainStats {
     const NAME: &'static str = "CONNECT_GET_ALL_DOMAIN_STATS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 2, 8);
     type Args<'a> = ConnectGetAllDomainStatsArgs<'a>;
     type Ret<'a> = ConnectGetAllDomainStatsRet<'a>;
@@ -34330,6 +34640,7 @@ impl Procedure for DomainBlockCopy {
     const NAME: &'static str = "DOMAIN_BLOCK_COPY";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 8);
     type Args<'a> = DomainBlockCopyArgs<'a>;
     type Ret<'a> = ();
@@ -34363,6 +34674,7 @@ impl Procedure for NodeAllocPages {
     const NAME: &'static str = "NODE_ALLOC_PAGES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 9);
     type Args<'a> = NodeAllocPagesArgs;
     type Ret<'a> = NodeAllocPagesRet;
@@ -34396,6 +34708,7 @@ impl Procedure for DomainGetFsinfo {
     const NAME: &'static str = "DOMAIN_GET_FSINFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 11);
     type Args<'a> = DomainGetFsinfoArgs<'a>;
     type Ret<'a> = DomainGetFsinfoRet<'a>;
@@ -34415,6 +34728,7 @@ impl Procedure for DomainDefineXmlFlags {
     const NAME: &'static str = "DOMAIN_DEFINE_XML_FLAGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 12);
     type Args<'a> = DomainDefineXmlFlagsArgs<'a>;
     type Ret<'a> = DomainDefineXmlFlagsRet<'a>;
@@ -34434,6 +34748,7 @@ impl Procedure for DomainGetIothreadInfo {
     const NAME: &'static str = "DOMAIN_GET_IOTHREAD_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 2, 14);
     type Args<'a> = DomainGetIothreadInfoArgs<'a>;
     type Ret<'a> = DomainGetIothreadInfoRet<'a>;
@@ -34453,6 +34768,7 @@ impl Procedure for DomainPinIothread {
     const NAME: &'static str = "DOMAIN_PIN_IOTHREAD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 14);
     type Args<'a> = DomainPinIothreadArgs<'a>;
     type Ret<'a> = ();
@@ -34472,6 +34788,7 @@ impl Procedure for DomainInterfaceAddresses {
     const NAME: &'static str = "DOMAIN_INTERFACE_ADDRESSES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 14);
     type Args<'a> = DomainInterfaceAddressesArgs<'a>;
     type Ret<'a> = DomainInterfaceAddressesRet<'a>;
@@ -34505,6 +34822,7 @@ impl Procedure for DomainAddIothread {
     const NAME: &'static str = "DOMAIN_ADD_IOTHREAD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 15);
     type Args<'a> = DomainAddIothreadArgs<'a>;
     type Ret<'a> = ();
@@ -34524,6 +34842,7 @@ impl Procedure for DomainDelIothread {
     const NAME: &'static str = "DOMAIN_DEL_IOTHREAD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 15);
     type Args<'a> = DomainDelIothreadArgs<'a>;
     type Ret<'a> = ();
@@ -34543,6 +34862,7 @@ impl Procedure for DomainSetUserPassword {
     const NAME: &'static str = "DOMAIN_SET_USER_PASSWORD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 16);
     type Args<'a> = DomainSetUserPasswordArgs<'a>;
     type Ret<'a> = ();
@@ -34562,6 +34882,7 @@ impl Procedure for DomainRename {
     const NAME: &'static str = "DOMAIN_RENAME";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 2, 19);
     type Args<'a> = DomainRenameArgs<'a>;
     type Ret<'a> = DomainRenameRet;
@@ -34595,6 +34916,7 @@ impl Procedure for ConnectRegisterCloseCallback {
     const NAME: &'static str = "CONNECT_REGISTER_CLOSE_CALLBACK";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 0);
     type Args<'a> = ();
     type Ret<'a> = ();
@@ -34614,6 +34936,7 @@ impl Procedure for ConnectUnregisterCloseCallback {
     const NAME: &'static str = "CONNECT_UNREGISTER_CLOSE_CALLBACK";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(0, 10, 0);
     type Args<'a> = ();
     type Ret<'a> = ();
@@ -34661,6 +34984,7 @@ impl Procedure for DomainMigrateStartPostCopy {
     const NAME: &'static str = "DOMAIN_MIGRATE_START_POST_COPY";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 3, 3);
     type Args<'a> = DomainMigrateStartPostCopyArgs<'a>;
     type Ret<'a> = ();
@@ -34680,6 +35004,7 @@ impl Procedure for DomainGetPerfEvents {
     const NAME: &'static str = "DOMAIN_GET_PERF_EVENTS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(1, 3, 3);
     type Args<'a> = DomainGetPerfEventsArgs<'a>;
     type Ret<'a> = DomainGetPerfEventsRet<'a>;
@@ -34699,6 +35024,7 @@ impl Procedure for DomainSetPerfEvents {
     const NAME: &'static str = "DOMAIN_SET_PERF_EVENTS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(1, 3, 3);
     type Args<'a> = DomainSetPerfEventsArgs<'a>;
     type Ret<'a> = ();
@@ -34734,6 +35060,7 @@ impl Procedure for ConnectStoragePoolEventRegisterAny {
     const NAME: &'static str = "CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ConnectStoragePoolEventRegisterAnyArgs<'a>;
     type Ret<'a> = ConnectStoragePoolEventRegisterAnyRet;
@@ -34753,6 +35080,7 @@ impl Procedure for ConnectStoragePoolEventDeregisterAny {
     const NAME: &'static str = "CONNECT_STORAGE_POOL_EVENT_DEREGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = ConnectStoragePoolEventDeregisterAnyArgs;
     type Ret<'a> = ();
@@ -34786,6 +35114,7 @@ impl Procedure for DomainGetGuestVcpus {
     const NAME: &'static str = "DOMAIN_GET_GUEST_VCPUS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = DomainGetGuestVcpusArgs<'a>;
     type Ret<'a> = DomainGetGuestVcpusRet<'a>;
@@ -34805,6 +35134,7 @@ impl Procedure for DomainSetGuestVcpus {
     const NAME: &'static str = "DOMAIN_SET_GUEST_VCPUS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 0, 0);
     type Args<'a> = DomainSetGuestVcpusArgs<'a>;
     type Ret<'a> = ();
@@ -34840,6 +35170,7 @@ impl Procedure for ConnectNodeDeviceEventRegisterAny {
     const NAME: &'static str = "CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 2, 0);
     type Args<'a> = ConnectNodeDeviceEventRegisterAnyArgs<'a>;
     type Ret<'a> = ConnectNodeDeviceEventRegisterAnyRet;
@@ -34859,6 +35190,7 @@ impl Procedure for ConnectNodeDeviceEventDeregisterAny {
     const NAME: &'static str = "CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(2, 2, 0);
     type Args<'a> = ConnectNodeDeviceEventDeregisterAnyArgs;
     type Ret<'a> = ();
@@ -34906,6 +35238,7 @@ impl Procedure for StorageVolGetInfoFlags {
     const NAME: &'static str = "STORAGE_VOL_GET_INFO_FLAGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(3, 0, 0);
     type Args<'a> = StorageVolGetInfoFlagsArgs<'a>;
     type Ret<'a> = StorageVolGetInfoFlagsRet;
@@ -34941,6 +35274,7 @@ impl Procedure for ConnectSecretEventRegisterAny {
     const NAME: &'static str = "CONNECT_SECRET_EVENT_REGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 0, 0);
     type Args<'a> = ConnectSecretEventRegisterAnyArgs<'a>;
     type Ret<'a> = ConnectSecretEventRegisterAnyRet;
@@ -34960,6 +35294,7 @@ impl Procedure for ConnectSecretEventDeregisterAny {
     const NAME: &'static str = "CONNECT_SECRET_EVENT_DEREGISTER_ANY";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 0, 0);
     type Args<'a> = ConnectSecretEventDeregisterAnyArgs;
     type Ret<'a> = ();
@@ -35007,6 +35342,7 @@ impl Procedure for DomainSetVcpu {
     const NAME: &'static str = "DOMAIN_SET_VCPU";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 1, 0);
     type Args<'a> = DomainSetVcpuArgs<'a>;
     type Ret<'a> = ();
@@ -35040,6 +35376,7 @@ impl Procedure for DomainSetBlockThreshold {
     const NAME: &'static str = "DOMAIN_SET_BLOCK_THRESHOLD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 1, 0);
     type Args<'a> = DomainSetBlockThresholdArgs<'a>;
     type Ret<'a> = ();
@@ -35059,6 +35396,7 @@ impl Procedure for DomainMigrateGetMaxDowntime {
     const NAME: &'static str = "DOMAIN_MIGRATE_GET_MAX_DOWNTIME";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(3, 7, 0);
     type Args<'a> = DomainMigrateGetMaxDowntimeArgs<'a>;
     type Ret<'a> = DomainMigrateGetMaxDowntimeRet;
@@ -35078,6 +35416,7 @@ impl Procedure for DomainManagedSaveGetXmlDesc {
     const NAME: &'static str = "DOMAIN_MANAGED_SAVE_GET_XML_DESC";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(3, 7, 0);
     type Args<'a> = DomainManagedSaveGetXmlDescArgs<'a>;
     type Ret<'a> = DomainManagedSaveGetXmlDescRet<'a>;
@@ -35097,6 +35436,7 @@ impl Procedure for DomainManagedSaveDefineXml {
     const NAME: &'static str = "DOMAIN_MANAGED_SAVE_DEFINE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 7, 0);
     type Args<'a> = DomainManagedSaveDefineXmlArgs<'a>;
     type Ret<'a> = ();
@@ -35116,6 +35456,7 @@ impl Procedure for DomainSetLifecycleAction {
     const NAME: &'static str = "DOMAIN_SET_LIFECYCLE_ACTION";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(3, 9, 0);
     type Args<'a> = DomainSetLifecycleActionArgs<'a>;
     type Ret<'a> = ();
@@ -35135,6 +35476,7 @@ impl Procedure for StoragePoolLookupByTargetPath {
     const NAME: &'static str = "STORAGE_POOL_LOOKUP_BY_TARGET_PATH";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(4, 1, 0);
     type Args<'a> = StoragePoolLookupByTargetPathArgs<'a>;
     type Ret<'a> = StoragePoolLookupByTargetPathRet<'a>;
@@ -35154,6 +35496,7 @@ impl Procedure for DomainDetachDeviceAlias {
     const NAME: &'static str = "DOMAIN_DETACH_DEVICE_ALIAS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(4, 4, 0);
     type Args<'a> = DomainDetachDeviceAliasArgs<'a>;
     type Ret<'a> = ();
@@ -35173,6 +35516,7 @@ impl Procedure for ConnectCompareHypervisorCpu {
     const NAME: &'static str = "CONNECT_COMPARE_HYPERVISOR_CPU";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(4, 4, 0);
     type Args<'a> = ConnectCompareHypervisorCpuArgs<'a>;
     type Ret<'a> = ConnectCompareHypervisorCpuRet;
@@ -35192,6 +35536,7 @@ impl Procedure for ConnectBaselineHypervisorCpu {
     const NAME: &'static str = "CONNECT_BASELINE_HYPERVISOR_CPU";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(4, 4, 0);
     type Args<'a> = ConnectBaselineHypervisorCpuArgs<'a>;
     type Ret<'a> = ConnectBaselineHypervisorCpuRet<'a>;
@@ -35211,6 +35556,7 @@ impl Procedure for NodeGetSevInfo {
     const NAME: &'static str = "NODE_GET_SEV_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(4, 5, 0);
     type Args<'a> = NodeGetSevInfoArgs;
     type Ret<'a> = NodeGetSevInfoRet<'a>;
@@ -35230,6 +35576,7 @@ impl Procedure for DomainGetLaunchSecurityInfo {
     const NAME: &'static str = "DOMAIN_GET_LAUNCH_SECURITY_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(4, 5, 0);
     type Args<'a> = DomainGetLaunchSecurityInfoArgs<'a>;
     type Ret<'a> = DomainGetLaunchSecurityInfoRet<'a>;
@@ -35249,6 +35596,7 @@ impl Procedure for NwfilterBindingLookupByPortDev {
     const NAME: &'static str = "NWFILTER_BINDING_LOOKUP_BY_PORT_DEV";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(4, 5, 0);
     type Args<'a> = NwfilterBindingLookupByPortDevArgs<'a>;
     type Ret<'a> = NwfilterBindingLookupByPortDevRet<'a>;
@@ -35268,6 +35616,7 @@ impl Procedure for NwfilterBindingGetXmlDesc {
     const NAME: &'static str = "NWFILTER_BINDING_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(4, 5, 0);
     type Args<'a> = NwfilterBindingGetXmlDescArgs<'a>;
     type Ret<'a> = NwfilterBindingGetXmlDescRet<'a>;
@@ -35287,6 +35636,7 @@ impl Procedure for NwfilterBindingCreateXml {
     const NAME: &'static str = "NWFILTER_BINDING_CREATE_XML";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(4, 5, 0);
     type Args<'a> = NwfilterBindingCreateXmlArgs<'a>;
     type Ret<'a> = NwfilterBindingCreateXmlRet<'a>;
@@ -35306,6 +35656,7 @@ impl Procedure for NwfilterBindingDelete {
     const NAME: &'static str = "NWFILTER_BINDING_DELETE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(4, 5, 0);
     type Args<'a> = NwfilterBindingDeleteArgs<'a>;
     type Ret<'a> = ();
@@ -35327,6 +35678,7 @@ impl Procedure for ConnectListAllNwfilterBindings {
     const NAME: &'static str = "CONNECT_LIST_ALL_NWFILTER_BINDINGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(4, 5, 0);
     type Args<'a> = ConnectListAllNwfilterBindingsArgs;
     type Ret<'a> = ConnectListAllNwfilterBindingsRet<'a>;
@@ -35346,6 +35698,7 @@ impl Procedure for DomainSetIothreadParams {
     const NAME: &'static str = "DOMAIN_SET_IOTHREAD_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(4, 10, 0);
     type Args<'a> = DomainSetIothreadParamsArgs<'a>;
     type Ret<'a> = ();
@@ -35365,6 +35718,7 @@ impl Procedure for ConnectGetStoragePoolCapabilities {
     const NAME: &'static str = "CONNECT_GET_STORAGE_POOL_CAPABILITIES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 2, 0);
     type Args<'a> = ConnectGetStoragePoolCapabilitiesArgs;
     type Ret<'a> = ConnectGetStoragePoolCapabilitiesRet<'a>;
@@ -35386,6 +35740,7 @@ impl Procedure for NetworkListAllPorts {
     const NAME: &'static str = "NETWORK_LIST_ALL_PORTS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 5, 0);
     type Args<'a> = NetworkListAllPortsArgs<'a>;
     type Ret<'a> = NetworkListAllPortsRet<'a>;
@@ -35405,6 +35760,7 @@ impl Procedure for NetworkPortLookupByUuid {
     const NAME: &'static str = "NETWORK_PORT_LOOKUP_BY_UUID";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 5, 0);
     type Args<'a> = NetworkPortLookupByUuidArgs<'a>;
     type Ret<'a> = NetworkPortLookupByUuidRet<'a>;
@@ -35424,6 +35780,7 @@ impl Procedure for NetworkPortCreateXml {
     const NAME: &'static str = "NETWORK_PORT_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 5, 0);
     type Args<'a> = NetworkPortCreateXmlArgs<'a>;
     type Ret<'a> = NetworkPortCreateXmlRet<'a>;
@@ -35443,6 +35800,7 @@ impl Procedure for NetworkPortGetParameters {
     const NAME: &'static str = "NETWORK_PORT_GET_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 5, 0);
     type Args<'a> = NetworkPortGetParametersArgs<'a>;
     type Ret<'a> = NetworkPortGetParametersRet<'a>;
@@ -35462,6 +35820,7 @@ impl Procedure for NetworkPortSetParameters {
     const NAME: &'static str = "NETWORK_PORT_SET_PARAMETERS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 5, 0);
     type Args<'a> = NetworkPortSetParametersArgs<'a>;
     type Ret<'a> = ();
@@ -35481,6 +35840,7 @@ impl Procedure for NetworkPortGetXmlDesc {
     const NAME: &'static str = "NETWORK_PORT_GET_XML_DESC";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 5, 0);
     type Args<'a> = NetworkPortGetXmlDescArgs<'a>;
     type Ret<'a> = NetworkPortGetXmlDescRet<'a>;
@@ -35500,6 +35860,7 @@ impl Procedure for NetworkPortDelete {
     const NAME: &'static str = "NETWORK_PORT_DELETE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 5, 0);
     type Args<'a> = NetworkPortDeleteArgs<'a>;
     type Ret<'a> = ();
@@ -35519,6 +35880,7 @@ impl Procedure for DomainCheckpointCreateXml {
     const NAME: &'static str = "DOMAIN_CHECKPOINT_CREATE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 6, 0);
     type Args<'a> = DomainCheckpointCreateXmlArgs<'a>;
     type Ret<'a> = DomainCheckpointCreateXmlRet<'a>;
@@ -35538,6 +35900,7 @@ impl Procedure for DomainCheckpointGetXmlDesc {
     const NAME: &'static str = "DOMAIN_CHECKPOINT_GET_XML_DESC";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 6, 0);
     type Args<'a> = DomainCheckpointGetXmlDescArgs<'a>;
     type Ret<'a> = DomainCheckpointGetXmlDescRet<'a>;
@@ -35557,6 +35920,7 @@ impl Procedure for DomainListAllCheckpoints {
     const NAME: &'static str = "DOMAIN_LIST_ALL_CHECKPOINTS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 6, 0);
     type Args<'a> = DomainListAllCheckpointsArgs<'a>;
     type Ret<'a> = DomainListAllCheckpointsRet<'a>;
@@ -35576,6 +35940,7 @@ impl Procedure for DomainCheckpointListAllChildren {
     const NAME: &'static str = "DOMAIN_CHECKPOINT_LIST_ALL_CHILDREN";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 6, 0);
     type Args<'a> = DomainCheckpointListAllChildrenArgs<'a>;
     type Ret<'a> = DomainCheckpointListAllChildrenRet<'a>;
@@ -35595,6 +35960,7 @@ impl Procedure for DomainCheckpointLookupByName {
     const NAME: &'static str = "DOMAIN_CHECKPOINT_LOOKUP_BY_NAME";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 6, 0);
     type Args<'a> = DomainCheckpointLookupByNameArgs<'a>;
     type Ret<'a> = DomainCheckpointLookupByNameRet<'a>;
@@ -35614,6 +35980,7 @@ impl Procedure for DomainCheckpointGetParent {
     const NAME: &'static str = "DOMAIN_CHECKPOINT_GET_PARENT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(5, 6, 0);
     type Args<'a> = DomainCheckpointGetParentArgs<'a>;
     type Ret<'a> = DomainCheckpointGetParentRet<'a>;
@@ -35633,6 +36000,7 @@ impl Procedure for DomainCheckpointDelete {
     const NAME: &'static str = "DOMAIN_CHECKPOINT_DELETE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 6, 0);
     type Args<'a> = DomainCheckpointDeleteArgs<'a>;
     type Ret<'a> = ();
@@ -35652,6 +36020,7 @@ impl Procedure for DomainGetGuestInfo {
     const NAME: &'static str = "DOMAIN_GET_GUEST_INFO";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 7, 0);
     type Args<'a> = DomainGetGuestInfoArgs<'a>;
     type Ret<'a> = DomainGetGuestInfoRet<'a>;
@@ -35671,6 +36040,7 @@ impl Procedure for ConnectSetIdentity {
     const NAME: &'static str = "CONNECT_SET_IDENTITY";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 8, 0);
     type Args<'a> = ConnectSetIdentityArgs<'a>;
     type Ret<'a> = ();
@@ -35690,6 +36060,7 @@ impl Procedure for DomainAgentSetResponseTimeout {
     const NAME: &'static str = "DOMAIN_AGENT_SET_RESPONSE_TIMEOUT";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(5, 10, 0);
     type Args<'a> = DomainAgentSetResponseTimeoutArgs<'a>;
     type Ret<'a> = DomainAgentSetResponseTimeoutRet;
@@ -35709,6 +36080,7 @@ impl Procedure for DomainBackupBegin {
     const NAME: &'static str = "DOMAIN_BACKUP_BEGIN";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(6, 0, 0);
     type Args<'a> = DomainBackupBeginArgs<'a>;
     type Ret<'a> = ();
@@ -35728,6 +36100,7 @@ impl Procedure for DomainBackupGetXmlDesc {
     const NAME: &'static str = "DOMAIN_BACKUP_GET_XML_DESC";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(6, 0, 0);
     type Args<'a> = DomainBackupGetXmlDescArgs<'a>;
     type Ret<'a> = DomainBackupGetXmlDescRet<'a>;
@@ -35761,6 +36134,7 @@ impl Procedure for DomainAuthorizedSshKeysGet {
     const NAME: &'static str = "DOMAIN_AUTHORIZED_SSH_KEYS_GET";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(6, 10, 0);
     type Args<'a> = DomainAuthorizedSshKeysGetArgs<'a>;
     type Ret<'a> = DomainAuthorizedSshKeysGetRet<'a>;
@@ -35780,6 +36154,7 @@ impl Procedure for DomainAuthorizedSshKeysSet {
     const NAME: &'static str = "DOMAIN_AUTHORIZED_SSH_KEYS_SET";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(6, 10, 0);
     type Args<'a> = DomainAuthorizedSshKeysSetArgs<'a>;
     type Ret<'a> = ();
@@ -35799,6 +36174,7 @@ impl Procedure for DomainGetMessages {
     const NAME: &'static str = "DOMAIN_GET_MESSAGES";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(7, 1, 0);
     type Args<'a> = DomainGetMessagesArgs<'a>;
     type Ret<'a> = DomainGetMessagesRet<'a>;
@@ -35818,6 +36194,7 @@ impl Procedure for DomainStartDirtyRateCalc {
     const NAME: &'static str = "DOMAIN_START_DIRTY_RATE_CALC";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 2, 0);
     type Args<'a> = DomainStartDirtyRateCalcArgs<'a>;
     type Ret<'a> = ();
@@ -35837,6 +36214,7 @@ impl Procedure for NodeDeviceDefineXml {
     const NAME: &'static str = "NODE_DEVICE_DEFINE_XML";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 3, 0);
     type Args<'a> = NodeDeviceDefineXmlArgs<'a>;
     type Ret<'a> = NodeDeviceDefineXmlRet<'a>;
@@ -35856,6 +36234,7 @@ impl Procedure for NodeDeviceUndefine {
     const NAME: &'static str = "NODE_DEVICE_UNDEFINE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 3, 0);
     type Args<'a> = NodeDeviceUndefineArgs<'a>;
     type Ret<'a> = ();
@@ -35875,6 +36254,7 @@ impl Procedure for NodeDeviceCreate {
     const NAME: &'static str = "NODE_DEVICE_CREATE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 3, 0);
     type Args<'a> = NodeDeviceCreateArgs<'a>;
     type Ret<'a> = ();
@@ -35894,6 +36274,7 @@ impl Procedure for NwfilterDefineXmlFlags {
     const NAME: &'static str = "NWFILTER_DEFINE_XML_FLAGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 7, 0);
     type Args<'a> = NwfilterDefineXmlFlagsArgs<'a>;
     type Ret<'a> = NwfilterDefineXmlFlagsRet<'a>;
@@ -35913,6 +36294,7 @@ impl Procedure for NetworkDefineXmlFlags {
     const NAME: &'static str = "NETWORK_DEFINE_XML_FLAGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 7, 0);
     type Args<'a> = NetworkDefineXmlFlagsArgs<'a>;
     type Ret<'a> = NetworkDefineXmlFlagsRet<'a>;
@@ -35932,6 +36314,7 @@ impl Procedure for NodeDeviceGetAutostart {
     const NAME: &'static str = "NODE_DEVICE_GET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(7, 8, 0);
     type Args<'a> = NodeDeviceGetAutostartArgs<'a>;
     type Ret<'a> = NodeDeviceGetAutostartRet;
@@ -35951,6 +36334,7 @@ impl Procedure for NodeDeviceSetAutostart {
     const NAME: &'static str = "NODE_DEVICE_SET_AUTOSTART";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 8, 0);
     type Args<'a> = NodeDeviceSetAutostartArgs<'a>;
     type Ret<'a> = ();
@@ -35970,6 +36354,7 @@ impl Procedure for NodeDeviceIsPersistent {
     const NAME: &'static str = "NODE_DEVICE_IS_PERSISTENT";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(7, 8, 0);
     type Args<'a> = NodeDeviceIsPersistentArgs<'a>;
     type Ret<'a> = NodeDeviceIsPersistentRet;
@@ -35989,6 +36374,7 @@ impl Procedure for NodeDeviceIsActive {
     const NAME: &'static str = "NODE_DEVICE_IS_ACTIVE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(7, 8, 0);
     type Args<'a> = NodeDeviceIsActiveArgs<'a>;
     type Ret<'a> = NodeDeviceIsActiveRet;
@@ -36008,6 +36394,7 @@ impl Procedure for NetworkCreateXmlFlags {
     const NAME: &'static str = "NETWORK_CREATE_XML_FLAGS";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(7, 8, 0);
     type Args<'a> = NetworkCreateXmlFlagsArgs<'a>;
     type Ret<'a> = NetworkCreateXmlFlagsRet<'a>;
@@ -36041,6 +36428,7 @@ impl Procedure for DomainSetLaunchSecurityState {
     const NAME: &'static str = "DOMAIN_SET_LAUNCH_SECURITY_STATE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(8, 0, 0);
     type Args<'a> = DomainSetLaunchSecurityStateArgs<'a>;
     type Ret<'a> = ();
@@ -36060,6 +36448,7 @@ impl Procedure for DomainSaveParams {
     const NAME: &'static str = "DOMAIN_SAVE_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(8, 4, 0);
     type Args<'a> = DomainSaveParamsArgs<'a>;
     type Ret<'a> = ();
@@ -36079,6 +36468,7 @@ impl Procedure for DomainRestoreParams {
     const NAME: &'static str = "DOMAIN_RESTORE_PARAMS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(8, 4, 0);
     type Args<'a> = DomainRestoreParamsArgs<'a>;
     type Ret<'a> = ();
@@ -36098,6 +36488,7 @@ impl Procedure for DomainAbortJobFlags {
     const NAME: &'static str = "DOMAIN_ABORT_JOB_FLAGS";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(8, 5, 0);
     type Args<'a> = DomainAbortJobFlagsArgs<'a>;
     type Ret<'a> = ();
@@ -36117,6 +36508,7 @@ impl Procedure for DomainFdAssociate {
     const NAME: &'static str = "DOMAIN_FD_ASSOCIATE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(9, 0, 0);
     type Args<'a> = DomainFdAssociateArgs<'a>;
     type Ret<'a> = ();
@@ -36136,6 +36528,7 @@ impl Procedure for NetworkSetMetadata {
     const NAME: &'static str = "NETWORK_SET_METADATA";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(9, 7, 0);
     type Args<'a> = NetworkSetMetadataArgs<'a>;
     type Ret<'a> = ();
@@ -36155,6 +36548,7 @@ impl Procedure for NetworkGetMetadata {
     const NAME: &'static str = "NETWORK_GET_METADATA";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(9, 7, 0);
     type Args<'a> = NetworkGetMetadataArgs<'a>;
     type Ret<'a> = NetworkGetMetadataRet<'a>;
@@ -36188,6 +36582,7 @@ impl Procedure for NodeDeviceUpdate {
     const NAME: &'static str = "NODE_DEVICE_UPDATE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(10, 1, 0);
     type Args<'a> = NodeDeviceUpdateArgs<'a>;
     type Ret<'a> = ();
@@ -36207,6 +36602,7 @@ impl Procedure for DomainGraphicsReload {
     const NAME: &'static str = "DOMAIN_GRAPHICS_RELOAD";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(10, 2, 0);
     type Args<'a> = DomainGraphicsReloadArgs<'a>;
     type Ret<'a> = ();
@@ -36226,6 +36622,7 @@ impl Procedure for DomainGetAutostartOnce {
     const NAME: &'static str = "DOMAIN_GET_AUTOSTART_ONCE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = true;
     const SINCE: Release = Release::new(11, 2, 0);
     type Args<'a> = DomainGetAutostartOnceArgs<'a>;
     type Ret<'a> = DomainGetAutostartOnceRet;
@@ -36245,6 +36642,7 @@ impl Procedure for DomainSetAutostartOnce {
     const NAME: &'static str = "DOMAIN_SET_AUTOSTART_ONCE";
     const PRIORITY: Priority = Priority::High;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(11, 2, 0);
     type Args<'a> = DomainSetAutostartOnceArgs<'a>;
     type Ret<'a> = ();
@@ -36264,6 +36662,7 @@ impl Procedure for DomainSetThrottleGroup {
     const NAME: &'static str = "DOMAIN_SET_THROTTLE_GROUP";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(11, 2, 0);
     type Args<'a> = DomainSetThrottleGroupArgs<'a>;
     type Ret<'a> = ();
@@ -36283,6 +36682,7 @@ impl Procedure for DomainDelThrottleGroup {
     const NAME: &'static str = "DOMAIN_DEL_THROTTLE_GROUP";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(11, 2, 0);
     type Args<'a> = DomainDelThrottleGroupArgs<'a>;
     type Ret<'a> = ();
@@ -36342,6 +36742,7 @@ impl Procedure for DomainAnnounceInterface {
     const NAME: &'static str = "DOMAIN_ANNOUNCE_INTERFACE";
     const PRIORITY: Priority = Priority::Low;
     const STREAM: StreamDirection = StreamDirection::None;
+    const REPEATABLE: bool = false;
     const SINCE: Release = Release::new(12, 5, 0);
     type Args<'a> = DomainAnnounceInterfaceArgs<'a>;
     type Ret<'a> = ();

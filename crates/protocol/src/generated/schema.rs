@@ -11,7 +11,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 1, name: "CONNECT_OPEN",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["connect:getattr"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["connect:getattr"],
         args: Some(&REMOTE_CONNECT_OPEN_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -19,7 +19,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 2, name: "CONNECT_CLOSE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &[],
+        repeatable: false, since: Release::new(0, 0, 3), access: &[],
         args: None, ret: None,
     },
     ProcedureSchema {
@@ -27,7 +27,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 3, name: "CONNECT_GET_TYPE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["connect:getattr"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["connect:getattr"],
         args: None, ret: Some(&REMOTE_CONNECT_GET_TYPE_RET),
     },
     ProcedureSchema {
@@ -35,7 +35,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 4, name: "CONNECT_GET_VERSION",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["connect:getattr"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["connect:getattr"],
         args: None, ret: Some(&REMOTE_CONNECT_GET_VERSION_RET),
     },
     ProcedureSchema {
@@ -43,7 +43,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 5, name: "CONNECT_GET_MAX_VCPUS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 1), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 2, 1), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_GET_MAX_VCPUS_ARGS), ret: Some(&REMOTE_CONNECT_GET_MAX_VCPUS_RET),
     },
     ProcedureSchema {
@@ -51,7 +51,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 6, name: "NODE_GET_INFO",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 0), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 1, 0), access: &["connect:read"],
         args: None, ret: Some(&REMOTE_NODE_GET_INFO_RET),
     },
     ProcedureSchema {
@@ -59,7 +59,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 7, name: "CONNECT_GET_CAPABILITIES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 1), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 2, 1), access: &["connect:read"],
         args: None, ret: Some(&REMOTE_CONNECT_GET_CAPABILITIES_RET),
     },
     ProcedureSchema {
@@ -67,7 +67,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 8, name: "DOMAIN_ATTACH_DEVICE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 9), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 1, 9), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_ATTACH_DEVICE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -75,7 +75,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 9, name: "DOMAIN_CREATE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 1), access: &["domain:start"],
+        repeatable: false, since: Release::new(0, 1, 1), access: &["domain:start"],
         args: Some(&REMOTE_DOMAIN_CREATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -83,7 +83,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 10, name: "DOMAIN_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:write", "domain:start"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:write", "domain:start"],
         args: Some(&REMOTE_DOMAIN_CREATE_XML_ARGS), ret: Some(&REMOTE_DOMAIN_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -91,7 +91,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 11, name: "DOMAIN_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 1), access: &["domain:write", "domain:save"],
+        repeatable: false, since: Release::new(0, 1, 1), access: &["domain:write", "domain:save"],
         args: Some(&REMOTE_DOMAIN_DEFINE_XML_ARGS), ret: Some(&REMOTE_DOMAIN_DEFINE_XML_RET),
     },
     ProcedureSchema {
@@ -99,7 +99,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 12, name: "DOMAIN_DESTROY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:stop"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:stop"],
         args: Some(&REMOTE_DOMAIN_DESTROY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -107,7 +107,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 13, name: "DOMAIN_DETACH_DEVICE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 9), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 1, 9), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_DETACH_DEVICE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -115,7 +115,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 14, name: "DOMAIN_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_XML_SECURE", "domain:read_secure:VIR_DOMAIN_XML_MIGRATABLE"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_XML_SECURE", "domain:read_secure:VIR_DOMAIN_XML_MIGRATABLE"],
         args: Some(&REMOTE_DOMAIN_GET_XML_DESC_ARGS), ret: Some(&REMOTE_DOMAIN_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -123,7 +123,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 15, name: "DOMAIN_GET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 1), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 2, 1), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_AUTOSTART_ARGS), ret: Some(&REMOTE_DOMAIN_GET_AUTOSTART_RET),
     },
     ProcedureSchema {
@@ -131,7 +131,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 16, name: "DOMAIN_GET_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_INFO_RET),
     },
     ProcedureSchema {
@@ -139,7 +139,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 17, name: "DOMAIN_GET_MAX_MEMORY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_MAX_MEMORY_ARGS), ret: Some(&REMOTE_DOMAIN_GET_MAX_MEMORY_RET),
     },
     ProcedureSchema {
@@ -147,7 +147,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 18, name: "DOMAIN_GET_MAX_VCPUS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 1), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 2, 1), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_MAX_VCPUS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_MAX_VCPUS_RET),
     },
     ProcedureSchema {
@@ -155,7 +155,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 19, name: "DOMAIN_GET_OS_TYPE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_OS_TYPE_ARGS), ret: Some(&REMOTE_DOMAIN_GET_OS_TYPE_RET),
     },
     ProcedureSchema {
@@ -163,7 +163,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 20, name: "DOMAIN_GET_VCPUS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 4), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 1, 4), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_VCPUS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_VCPUS_RET),
     },
     ProcedureSchema {
@@ -171,7 +171,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 21, name: "CONNECT_LIST_DEFINED_DOMAINS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 1), access: &["connect:search_domains"],
+        repeatable: true, since: Release::new(0, 1, 1), access: &["connect:search_domains"],
         args: Some(&REMOTE_CONNECT_LIST_DEFINED_DOMAINS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_DEFINED_DOMAINS_RET),
     },
     ProcedureSchema {
@@ -179,7 +179,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 22, name: "DOMAIN_LOOKUP_BY_ID",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:getattr"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["domain:getattr"],
         args: Some(&REMOTE_DOMAIN_LOOKUP_BY_ID_ARGS), ret: Some(&REMOTE_DOMAIN_LOOKUP_BY_ID_RET),
     },
     ProcedureSchema {
@@ -187,7 +187,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 23, name: "DOMAIN_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:getattr"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["domain:getattr"],
         args: Some(&REMOTE_DOMAIN_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_DOMAIN_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -195,7 +195,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 24, name: "DOMAIN_LOOKUP_BY_UUID",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 5), access: &["domain:getattr"],
+        repeatable: true, since: Release::new(0, 0, 5), access: &["domain:getattr"],
         args: Some(&REMOTE_DOMAIN_LOOKUP_BY_UUID_ARGS), ret: Some(&REMOTE_DOMAIN_LOOKUP_BY_UUID_RET),
     },
     ProcedureSchema {
@@ -203,7 +203,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 25, name: "CONNECT_NUM_OF_DEFINED_DOMAINS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 5), access: &["connect:search_domains"],
+        repeatable: true, since: Release::new(0, 1, 5), access: &["connect:search_domains"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_DEFINED_DOMAINS_RET),
     },
     ProcedureSchema {
@@ -211,7 +211,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 26, name: "DOMAIN_PIN_VCPU",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 4), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 1, 4), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_PIN_VCPU_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -219,7 +219,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 27, name: "DOMAIN_REBOOT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 0), access: &["domain:init_control", "domain:write:VIR_DOMAIN_REBOOT_GUEST_AGENT"],
+        repeatable: false, since: Release::new(0, 1, 0), access: &["domain:init_control", "domain:write:VIR_DOMAIN_REBOOT_GUEST_AGENT"],
         args: Some(&REMOTE_DOMAIN_REBOOT_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -227,7 +227,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 28, name: "DOMAIN_RESUME",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:suspend"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:suspend"],
         args: Some(&REMOTE_DOMAIN_RESUME_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -235,7 +235,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 29, name: "DOMAIN_SET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 1), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 2, 1), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_AUTOSTART_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -243,7 +243,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 30, name: "DOMAIN_SET_MAX_MEMORY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_MAX_MEMORY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -251,7 +251,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 31, name: "DOMAIN_SET_MEMORY",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 1), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 1, 1), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_MEMORY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -259,7 +259,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 32, name: "DOMAIN_SET_VCPUS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 4), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 1, 4), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_VCPUS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -267,7 +267,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 33, name: "DOMAIN_SHUTDOWN",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:init_control"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:init_control"],
         args: Some(&REMOTE_DOMAIN_SHUTDOWN_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -275,7 +275,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 34, name: "DOMAIN_SUSPEND",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:suspend"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:suspend"],
         args: Some(&REMOTE_DOMAIN_SUSPEND_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -283,7 +283,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 35, name: "DOMAIN_UNDEFINE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 1), access: &["domain:delete"],
+        repeatable: false, since: Release::new(0, 1, 1), access: &["domain:delete"],
         args: Some(&REMOTE_DOMAIN_UNDEFINE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -291,7 +291,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 36, name: "CONNECT_LIST_DEFINED_NETWORKS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["connect:search_networks"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["connect:search_networks"],
         args: Some(&REMOTE_CONNECT_LIST_DEFINED_NETWORKS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_DEFINED_NETWORKS_RET),
     },
     ProcedureSchema {
@@ -299,7 +299,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 37, name: "CONNECT_LIST_DOMAINS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["connect:search_domains"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["connect:search_domains"],
         args: Some(&REMOTE_CONNECT_LIST_DOMAINS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_DOMAINS_RET),
     },
     ProcedureSchema {
@@ -307,7 +307,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 38, name: "CONNECT_LIST_NETWORKS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["connect:search_networks"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["connect:search_networks"],
         args: Some(&REMOTE_CONNECT_LIST_NETWORKS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_NETWORKS_RET),
     },
     ProcedureSchema {
@@ -315,7 +315,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 39, name: "NETWORK_CREATE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:start"],
+        repeatable: false, since: Release::new(0, 2, 0), access: &["network:start"],
         args: Some(&REMOTE_NETWORK_CREATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -323,7 +323,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 40, name: "NETWORK_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:write", "network:start"],
+        repeatable: false, since: Release::new(0, 2, 0), access: &["network:write", "network:start"],
         args: Some(&REMOTE_NETWORK_CREATE_XML_ARGS), ret: Some(&REMOTE_NETWORK_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -331,7 +331,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 41, name: "NETWORK_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:write", "network:save"],
+        repeatable: false, since: Release::new(0, 2, 0), access: &["network:write", "network:save"],
         args: Some(&REMOTE_NETWORK_DEFINE_XML_ARGS), ret: Some(&REMOTE_NETWORK_DEFINE_XML_RET),
     },
     ProcedureSchema {
@@ -339,7 +339,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 42, name: "NETWORK_DESTROY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:stop"],
+        repeatable: false, since: Release::new(0, 2, 0), access: &["network:stop"],
         args: Some(&REMOTE_NETWORK_DESTROY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -347,7 +347,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 43, name: "NETWORK_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:read"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["network:read"],
         args: Some(&REMOTE_NETWORK_GET_XML_DESC_ARGS), ret: Some(&REMOTE_NETWORK_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -355,7 +355,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 44, name: "NETWORK_GET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 1), access: &["network:read"],
+        repeatable: true, since: Release::new(0, 2, 1), access: &["network:read"],
         args: Some(&REMOTE_NETWORK_GET_AUTOSTART_ARGS), ret: Some(&REMOTE_NETWORK_GET_AUTOSTART_RET),
     },
     ProcedureSchema {
@@ -363,7 +363,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 45, name: "NETWORK_GET_BRIDGE_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:read"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["network:read"],
         args: Some(&REMOTE_NETWORK_GET_BRIDGE_NAME_ARGS), ret: Some(&REMOTE_NETWORK_GET_BRIDGE_NAME_RET),
     },
     ProcedureSchema {
@@ -371,7 +371,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 46, name: "NETWORK_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:getattr"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["network:getattr"],
         args: Some(&REMOTE_NETWORK_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_NETWORK_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -379,7 +379,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 47, name: "NETWORK_LOOKUP_BY_UUID",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:getattr"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["network:getattr"],
         args: Some(&REMOTE_NETWORK_LOOKUP_BY_UUID_ARGS), ret: Some(&REMOTE_NETWORK_LOOKUP_BY_UUID_RET),
     },
     ProcedureSchema {
@@ -387,7 +387,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 48, name: "NETWORK_SET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 1), access: &["network:write"],
+        repeatable: false, since: Release::new(0, 2, 1), access: &["network:write"],
         args: Some(&REMOTE_NETWORK_SET_AUTOSTART_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -395,7 +395,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 49, name: "NETWORK_UNDEFINE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["network:delete"],
+        repeatable: false, since: Release::new(0, 2, 0), access: &["network:delete"],
         args: Some(&REMOTE_NETWORK_UNDEFINE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -403,7 +403,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 50, name: "CONNECT_NUM_OF_DEFINED_NETWORKS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["connect:search_networks"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["connect:search_networks"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_DEFINED_NETWORKS_RET),
     },
     ProcedureSchema {
@@ -411,7 +411,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 51, name: "CONNECT_NUM_OF_DOMAINS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["connect:search_domains"],
+        repeatable: true, since: Release::new(0, 0, 3), access: &["connect:search_domains"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_DOMAINS_RET),
     },
     ProcedureSchema {
@@ -419,7 +419,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 52, name: "CONNECT_NUM_OF_NETWORKS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 0), access: &["connect:search_networks"],
+        repeatable: true, since: Release::new(0, 2, 0), access: &["connect:search_networks"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_NETWORKS_RET),
     },
     ProcedureSchema {
@@ -427,7 +427,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 53, name: "DOMAIN_CORE_DUMP",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 1, 9), access: &["domain:core_dump"],
+        repeatable: false, since: Release::new(0, 1, 9), access: &["domain:core_dump"],
         args: Some(&REMOTE_DOMAIN_CORE_DUMP_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -435,7 +435,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 54, name: "DOMAIN_RESTORE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_RESTORE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -443,7 +443,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 55, name: "DOMAIN_SAVE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 0, 3), access: &["domain:hibernate"],
+        repeatable: false, since: Release::new(0, 0, 3), access: &["domain:hibernate"],
         args: Some(&REMOTE_DOMAIN_SAVE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -451,7 +451,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 56, name: "DOMAIN_GET_SCHEDULER_TYPE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 2, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_SCHEDULER_TYPE_ARGS), ret: Some(&REMOTE_DOMAIN_GET_SCHEDULER_TYPE_RET),
     },
     ProcedureSchema {
@@ -459,7 +459,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 57, name: "DOMAIN_GET_SCHEDULER_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 2, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_SCHEDULER_PARAMETERS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_SCHEDULER_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -467,7 +467,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 58, name: "DOMAIN_SET_SCHEDULER_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 2, 3), access: &["domain:read"],
+        repeatable: false, since: Release::new(0, 2, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SET_SCHEDULER_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -475,7 +475,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 59, name: "CONNECT_GET_HOSTNAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 0), access: &["connect:getattr"],
+        repeatable: true, since: Release::new(0, 3, 0), access: &["connect:getattr"],
         args: None, ret: Some(&REMOTE_CONNECT_GET_HOSTNAME_RET),
     },
     ProcedureSchema {
@@ -483,7 +483,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 60, name: "CONNECT_SUPPORTS_FEATURE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 2), access: &["connect:getattr"],
+        repeatable: false, since: Release::new(0, 3, 2), access: &["connect:getattr"],
         args: Some(&REMOTE_CONNECT_SUPPORTS_FEATURE_ARGS), ret: Some(&REMOTE_CONNECT_SUPPORTS_FEATURE_RET),
     },
     ProcedureSchema {
@@ -491,7 +491,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 61, name: "DOMAIN_MIGRATE_PREPARE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 2), access: &["domain:migrate", "domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 3, 2), access: &["domain:migrate", "domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE_RET),
     },
     ProcedureSchema {
@@ -499,7 +499,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 62, name: "DOMAIN_MIGRATE_PERFORM",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 2), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 3, 2), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PERFORM_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -507,7 +507,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 63, name: "DOMAIN_MIGRATE_FINISH",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 2), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 3, 2), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_FINISH_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_FINISH_RET),
     },
     ProcedureSchema {
@@ -515,7 +515,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 64, name: "DOMAIN_BLOCK_STATS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 2), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 3, 2), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_BLOCK_STATS_ARGS), ret: Some(&REMOTE_DOMAIN_BLOCK_STATS_RET),
     },
     ProcedureSchema {
@@ -523,7 +523,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 65, name: "DOMAIN_INTERFACE_STATS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 2), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 3, 2), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_INTERFACE_STATS_ARGS), ret: Some(&REMOTE_DOMAIN_INTERFACE_STATS_RET),
     },
     ProcedureSchema {
@@ -531,7 +531,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 66, name: "AUTH_LIST",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &[],
+        repeatable: false, since: Release::new(0, 4, 1), access: &[],
         args: None, ret: Some(&REMOTE_AUTH_LIST_RET),
     },
     ProcedureSchema {
@@ -539,7 +539,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 67, name: "AUTH_SASL_INIT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &[],
+        repeatable: false, since: Release::new(0, 4, 1), access: &[],
         args: None, ret: Some(&REMOTE_AUTH_SASL_INIT_RET),
     },
     ProcedureSchema {
@@ -547,7 +547,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 68, name: "AUTH_SASL_START",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &[],
+        repeatable: false, since: Release::new(0, 4, 1), access: &[],
         args: Some(&REMOTE_AUTH_SASL_START_ARGS), ret: Some(&REMOTE_AUTH_SASL_START_RET),
     },
     ProcedureSchema {
@@ -555,7 +555,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 69, name: "AUTH_SASL_STEP",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &[],
+        repeatable: false, since: Release::new(0, 4, 1), access: &[],
         args: Some(&REMOTE_AUTH_SASL_STEP_ARGS), ret: Some(&REMOTE_AUTH_SASL_STEP_RET),
     },
     ProcedureSchema {
@@ -563,7 +563,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 70, name: "AUTH_POLKIT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &[],
+        repeatable: false, since: Release::new(0, 4, 1), access: &[],
         args: None, ret: Some(&REMOTE_AUTH_POLKIT_RET),
     },
     ProcedureSchema {
@@ -571,7 +571,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 71, name: "CONNECT_NUM_OF_STORAGE_POOLS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_STORAGE_POOLS_RET),
     },
     ProcedureSchema {
@@ -579,7 +579,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 72, name: "CONNECT_LIST_STORAGE_POOLS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
         args: Some(&REMOTE_CONNECT_LIST_STORAGE_POOLS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_STORAGE_POOLS_RET),
     },
     ProcedureSchema {
@@ -587,7 +587,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 73, name: "CONNECT_NUM_OF_DEFINED_STORAGE_POOLS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_DEFINED_STORAGE_POOLS_RET),
     },
     ProcedureSchema {
@@ -595,7 +595,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 74, name: "CONNECT_LIST_DEFINED_STORAGE_POOLS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["connect:search_storage_pools"],
         args: Some(&REMOTE_CONNECT_LIST_DEFINED_STORAGE_POOLS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_DEFINED_STORAGE_POOLS_RET),
     },
     ProcedureSchema {
@@ -603,7 +603,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 75, name: "CONNECT_FIND_STORAGE_POOL_SOURCES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 5), access: &["connect:detect_storage_pools"],
+        repeatable: false, since: Release::new(0, 4, 5), access: &["connect:detect_storage_pools"],
         args: Some(&REMOTE_CONNECT_FIND_STORAGE_POOL_SOURCES_ARGS), ret: Some(&REMOTE_CONNECT_FIND_STORAGE_POOL_SOURCES_RET),
     },
     ProcedureSchema {
@@ -611,7 +611,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 76, name: "STORAGE_POOL_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:start", "storage_pool:write"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:start", "storage_pool:write"],
         args: Some(&REMOTE_STORAGE_POOL_CREATE_XML_ARGS), ret: Some(&REMOTE_STORAGE_POOL_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -619,7 +619,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 77, name: "STORAGE_POOL_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:write", "storage_pool:save"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:write", "storage_pool:save"],
         args: Some(&REMOTE_STORAGE_POOL_DEFINE_XML_ARGS), ret: Some(&REMOTE_STORAGE_POOL_DEFINE_XML_RET),
     },
     ProcedureSchema {
@@ -627,7 +627,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 78, name: "STORAGE_POOL_CREATE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:start"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:start"],
         args: Some(&REMOTE_STORAGE_POOL_CREATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -635,7 +635,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 79, name: "STORAGE_POOL_BUILD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:format"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:format"],
         args: Some(&REMOTE_STORAGE_POOL_BUILD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -643,7 +643,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 80, name: "STORAGE_POOL_DESTROY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:stop"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:stop"],
         args: Some(&REMOTE_STORAGE_POOL_DESTROY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -651,7 +651,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 81, name: "STORAGE_POOL_DELETE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:format"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:format"],
         args: Some(&REMOTE_STORAGE_POOL_DELETE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -659,7 +659,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 82, name: "STORAGE_POOL_UNDEFINE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:delete"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:delete"],
         args: Some(&REMOTE_STORAGE_POOL_UNDEFINE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -667,7 +667,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 83, name: "STORAGE_POOL_REFRESH",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:refresh"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:refresh"],
         args: Some(&REMOTE_STORAGE_POOL_REFRESH_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -675,7 +675,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 84, name: "STORAGE_POOL_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:getattr"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:getattr"],
         args: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -683,7 +683,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 85, name: "STORAGE_POOL_LOOKUP_BY_UUID",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:getattr"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:getattr"],
         args: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_UUID_ARGS), ret: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_UUID_RET),
     },
     ProcedureSchema {
@@ -691,7 +691,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 86, name: "STORAGE_POOL_LOOKUP_BY_VOLUME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:getattr"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:getattr"],
         args: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_VOLUME_ARGS), ret: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_VOLUME_RET),
     },
     ProcedureSchema {
@@ -699,7 +699,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 87, name: "STORAGE_POOL_GET_INFO",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:read"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:read"],
         args: Some(&REMOTE_STORAGE_POOL_GET_INFO_ARGS), ret: Some(&REMOTE_STORAGE_POOL_GET_INFO_RET),
     },
     ProcedureSchema {
@@ -707,7 +707,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 88, name: "STORAGE_POOL_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:read"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:read"],
         args: Some(&REMOTE_STORAGE_POOL_GET_XML_DESC_ARGS), ret: Some(&REMOTE_STORAGE_POOL_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -715,7 +715,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 89, name: "STORAGE_POOL_GET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:read"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:read"],
         args: Some(&REMOTE_STORAGE_POOL_GET_AUTOSTART_ARGS), ret: Some(&REMOTE_STORAGE_POOL_GET_AUTOSTART_RET),
     },
     ProcedureSchema {
@@ -723,7 +723,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 90, name: "STORAGE_POOL_SET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:write"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_pool:write"],
         args: Some(&REMOTE_STORAGE_POOL_SET_AUTOSTART_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -731,7 +731,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 91, name: "STORAGE_POOL_NUM_OF_VOLUMES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:search_storage_vols"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:search_storage_vols"],
         args: Some(&REMOTE_STORAGE_POOL_NUM_OF_VOLUMES_ARGS), ret: Some(&REMOTE_STORAGE_POOL_NUM_OF_VOLUMES_RET),
     },
     ProcedureSchema {
@@ -739,7 +739,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 92, name: "STORAGE_POOL_LIST_VOLUMES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_pool:search_storage_vols"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_pool:search_storage_vols"],
         args: Some(&REMOTE_STORAGE_POOL_LIST_VOLUMES_ARGS), ret: Some(&REMOTE_STORAGE_POOL_LIST_VOLUMES_RET),
     },
     ProcedureSchema {
@@ -747,7 +747,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 93, name: "STORAGE_VOL_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:create"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_vol:create"],
         args: Some(&REMOTE_STORAGE_VOL_CREATE_XML_ARGS), ret: Some(&REMOTE_STORAGE_VOL_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -755,7 +755,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 94, name: "STORAGE_VOL_DELETE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:delete"],
+        repeatable: false, since: Release::new(0, 4, 1), access: &["storage_vol:delete"],
         args: Some(&REMOTE_STORAGE_VOL_DELETE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -763,7 +763,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 95, name: "STORAGE_VOL_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:getattr"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_vol:getattr"],
         args: Some(&REMOTE_STORAGE_VOL_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_STORAGE_VOL_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -771,7 +771,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 96, name: "STORAGE_VOL_LOOKUP_BY_KEY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:getattr"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_vol:getattr"],
         args: Some(&REMOTE_STORAGE_VOL_LOOKUP_BY_KEY_ARGS), ret: Some(&REMOTE_STORAGE_VOL_LOOKUP_BY_KEY_RET),
     },
     ProcedureSchema {
@@ -779,7 +779,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 97, name: "STORAGE_VOL_LOOKUP_BY_PATH",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:getattr"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_vol:getattr"],
         args: Some(&REMOTE_STORAGE_VOL_LOOKUP_BY_PATH_ARGS), ret: Some(&REMOTE_STORAGE_VOL_LOOKUP_BY_PATH_RET),
     },
     ProcedureSchema {
@@ -787,7 +787,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 98, name: "STORAGE_VOL_GET_INFO",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:read"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_vol:read"],
         args: Some(&REMOTE_STORAGE_VOL_GET_INFO_ARGS), ret: Some(&REMOTE_STORAGE_VOL_GET_INFO_RET),
     },
     ProcedureSchema {
@@ -795,7 +795,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 99, name: "STORAGE_VOL_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:read"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_vol:read"],
         args: Some(&REMOTE_STORAGE_VOL_GET_XML_DESC_ARGS), ret: Some(&REMOTE_STORAGE_VOL_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -803,7 +803,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 100, name: "STORAGE_VOL_GET_PATH",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 1), access: &["storage_vol:read"],
+        repeatable: true, since: Release::new(0, 4, 1), access: &["storage_vol:read"],
         args: Some(&REMOTE_STORAGE_VOL_GET_PATH_ARGS), ret: Some(&REMOTE_STORAGE_VOL_GET_PATH_RET),
     },
     ProcedureSchema {
@@ -811,7 +811,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 101, name: "NODE_GET_CELLS_FREE_MEMORY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 3), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 3, 3), access: &["connect:read"],
         args: Some(&REMOTE_NODE_GET_CELLS_FREE_MEMORY_ARGS), ret: Some(&REMOTE_NODE_GET_CELLS_FREE_MEMORY_RET),
     },
     ProcedureSchema {
@@ -819,7 +819,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 102, name: "NODE_GET_FREE_MEMORY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 3), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 3, 3), access: &["connect:read"],
         args: None, ret: Some(&REMOTE_NODE_GET_FREE_MEMORY_RET),
     },
     ProcedureSchema {
@@ -827,7 +827,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 103, name: "DOMAIN_BLOCK_PEEK",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 2), access: &["domain:block_read"],
+        repeatable: true, since: Release::new(0, 4, 2), access: &["domain:block_read"],
         args: Some(&REMOTE_DOMAIN_BLOCK_PEEK_ARGS), ret: Some(&REMOTE_DOMAIN_BLOCK_PEEK_RET),
     },
     ProcedureSchema {
@@ -835,7 +835,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 104, name: "DOMAIN_MEMORY_PEEK",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 4, 2), access: &["domain:mem_read"],
+        repeatable: true, since: Release::new(0, 4, 2), access: &["domain:mem_read"],
         args: Some(&REMOTE_DOMAIN_MEMORY_PEEK_ARGS), ret: Some(&REMOTE_DOMAIN_MEMORY_PEEK_RET),
     },
     ProcedureSchema {
@@ -843,7 +843,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 105, name: "CONNECT_DOMAIN_EVENT_REGISTER",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["connect:search_domains"],
+        repeatable: false, since: Release::new(0, 5, 0), access: &["connect:search_domains"],
         args: None, ret: Some(&REMOTE_CONNECT_DOMAIN_EVENT_REGISTER_RET),
     },
     ProcedureSchema {
@@ -851,7 +851,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 106, name: "CONNECT_DOMAIN_EVENT_DEREGISTER",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["connect:read"],
+        repeatable: false, since: Release::new(0, 5, 0), access: &["connect:read"],
         args: None, ret: Some(&REMOTE_CONNECT_DOMAIN_EVENT_DEREGISTER_RET),
     },
     ProcedureSchema {
@@ -859,7 +859,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 107, name: "DOMAIN_EVENT_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &[],
+        repeatable: false, since: Release::new(0, 5, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -867,7 +867,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 108, name: "DOMAIN_MIGRATE_PREPARE2",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["domain:migrate", "domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 5, 0), access: &["domain:migrate", "domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE2_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE2_RET),
     },
     ProcedureSchema {
@@ -875,7 +875,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 109, name: "DOMAIN_MIGRATE_FINISH2",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 5, 0), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_FINISH2_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_FINISH2_RET),
     },
     ProcedureSchema {
@@ -883,7 +883,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 110, name: "CONNECT_GET_URI",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 3, 0), access: &["connect:getattr"],
+        repeatable: true, since: Release::new(0, 3, 0), access: &["connect:getattr"],
         args: None, ret: Some(&REMOTE_CONNECT_GET_URI_RET),
     },
     ProcedureSchema {
@@ -891,7 +891,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 111, name: "NODE_NUM_OF_DEVICES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["connect:search_node_devices"],
+        repeatable: true, since: Release::new(0, 5, 0), access: &["connect:search_node_devices"],
         args: Some(&REMOTE_NODE_NUM_OF_DEVICES_ARGS), ret: Some(&REMOTE_NODE_NUM_OF_DEVICES_RET),
     },
     ProcedureSchema {
@@ -899,7 +899,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 112, name: "NODE_LIST_DEVICES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["connect:search_node_devices"],
+        repeatable: true, since: Release::new(0, 5, 0), access: &["connect:search_node_devices"],
         args: Some(&REMOTE_NODE_LIST_DEVICES_ARGS), ret: Some(&REMOTE_NODE_LIST_DEVICES_RET),
     },
     ProcedureSchema {
@@ -907,7 +907,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 113, name: "NODE_DEVICE_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["node_device:getattr"],
+        repeatable: true, since: Release::new(0, 5, 0), access: &["node_device:getattr"],
         args: Some(&REMOTE_NODE_DEVICE_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_NODE_DEVICE_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -915,7 +915,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 114, name: "NODE_DEVICE_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["node_device:read"],
+        repeatable: true, since: Release::new(0, 5, 0), access: &["node_device:read"],
         args: Some(&REMOTE_NODE_DEVICE_GET_XML_DESC_ARGS), ret: Some(&REMOTE_NODE_DEVICE_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -923,7 +923,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 115, name: "NODE_DEVICE_GET_PARENT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["node_device:read"],
+        repeatable: true, since: Release::new(0, 5, 0), access: &["node_device:read"],
         args: Some(&REMOTE_NODE_DEVICE_GET_PARENT_ARGS), ret: Some(&REMOTE_NODE_DEVICE_GET_PARENT_RET),
     },
     ProcedureSchema {
@@ -931,7 +931,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 116, name: "NODE_DEVICE_NUM_OF_CAPS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["node_device:read"],
+        repeatable: true, since: Release::new(0, 5, 0), access: &["node_device:read"],
         args: Some(&REMOTE_NODE_DEVICE_NUM_OF_CAPS_ARGS), ret: Some(&REMOTE_NODE_DEVICE_NUM_OF_CAPS_RET),
     },
     ProcedureSchema {
@@ -939,7 +939,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 117, name: "NODE_DEVICE_LIST_CAPS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 5, 0), access: &["node_device:read"],
+        repeatable: true, since: Release::new(0, 5, 0), access: &["node_device:read"],
         args: Some(&REMOTE_NODE_DEVICE_LIST_CAPS_ARGS), ret: Some(&REMOTE_NODE_DEVICE_LIST_CAPS_RET),
     },
     ProcedureSchema {
@@ -947,7 +947,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 118, name: "NODE_DEVICE_DETTACH",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 1), access: &["node_device:detach"],
+        repeatable: false, since: Release::new(0, 6, 1), access: &["node_device:detach"],
         args: Some(&REMOTE_NODE_DEVICE_DETTACH_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -955,7 +955,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 119, name: "NODE_DEVICE_RE_ATTACH",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 1), access: &["node_device:detach"],
+        repeatable: false, since: Release::new(0, 6, 1), access: &["node_device:detach"],
         args: Some(&REMOTE_NODE_DEVICE_RE_ATTACH_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -963,7 +963,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 120, name: "NODE_DEVICE_RESET",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 1), access: &["node_device:detach"],
+        repeatable: false, since: Release::new(0, 6, 1), access: &["node_device:detach"],
         args: Some(&REMOTE_NODE_DEVICE_RESET_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -971,7 +971,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 121, name: "DOMAIN_GET_SECURITY_LABEL",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 1), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 6, 1), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_SECURITY_LABEL_ARGS), ret: Some(&REMOTE_DOMAIN_GET_SECURITY_LABEL_RET),
     },
     ProcedureSchema {
@@ -979,7 +979,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 122, name: "NODE_GET_SECURITY_MODEL",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 1), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 6, 1), access: &["connect:read"],
         args: None, ret: Some(&REMOTE_NODE_GET_SECURITY_MODEL_RET),
     },
     ProcedureSchema {
@@ -987,7 +987,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 123, name: "NODE_DEVICE_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 3), access: &["node_device:write", "node_device:start"],
+        repeatable: false, since: Release::new(0, 6, 3), access: &["node_device:write", "node_device:start"],
         args: Some(&REMOTE_NODE_DEVICE_CREATE_XML_ARGS), ret: Some(&REMOTE_NODE_DEVICE_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -995,7 +995,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 124, name: "NODE_DEVICE_DESTROY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 3), access: &["node_device:stop"],
+        repeatable: false, since: Release::new(0, 6, 3), access: &["node_device:stop"],
         args: Some(&REMOTE_NODE_DEVICE_DESTROY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1003,7 +1003,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 125, name: "STORAGE_VOL_CREATE_XML_FROM",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["storage_vol:create"],
+        repeatable: false, since: Release::new(0, 6, 4), access: &["storage_vol:create"],
         args: Some(&REMOTE_STORAGE_VOL_CREATE_XML_FROM_ARGS), ret: Some(&REMOTE_STORAGE_VOL_CREATE_XML_FROM_RET),
     },
     ProcedureSchema {
@@ -1011,7 +1011,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 126, name: "CONNECT_NUM_OF_INTERFACES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["connect:search_interfaces"],
+        repeatable: true, since: Release::new(0, 6, 4), access: &["connect:search_interfaces"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_INTERFACES_RET),
     },
     ProcedureSchema {
@@ -1019,7 +1019,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 127, name: "CONNECT_LIST_INTERFACES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["connect:search_interfaces"],
+        repeatable: true, since: Release::new(0, 6, 4), access: &["connect:search_interfaces"],
         args: Some(&REMOTE_CONNECT_LIST_INTERFACES_ARGS), ret: Some(&REMOTE_CONNECT_LIST_INTERFACES_RET),
     },
     ProcedureSchema {
@@ -1027,7 +1027,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 128, name: "INTERFACE_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["interface:getattr"],
+        repeatable: true, since: Release::new(0, 6, 4), access: &["interface:getattr"],
         args: Some(&REMOTE_INTERFACE_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_INTERFACE_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -1035,7 +1035,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 129, name: "INTERFACE_LOOKUP_BY_MAC_STRING",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["interface:getattr"],
+        repeatable: true, since: Release::new(0, 6, 4), access: &["interface:getattr"],
         args: Some(&REMOTE_INTERFACE_LOOKUP_BY_MAC_STRING_ARGS), ret: Some(&REMOTE_INTERFACE_LOOKUP_BY_MAC_STRING_RET),
     },
     ProcedureSchema {
@@ -1043,7 +1043,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 130, name: "INTERFACE_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["interface:read"],
+        repeatable: true, since: Release::new(0, 6, 4), access: &["interface:read"],
         args: Some(&REMOTE_INTERFACE_GET_XML_DESC_ARGS), ret: Some(&REMOTE_INTERFACE_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -1051,7 +1051,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 131, name: "INTERFACE_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["interface:write", "interface:save"],
+        repeatable: false, since: Release::new(0, 6, 4), access: &["interface:write", "interface:save"],
         args: Some(&REMOTE_INTERFACE_DEFINE_XML_ARGS), ret: Some(&REMOTE_INTERFACE_DEFINE_XML_RET),
     },
     ProcedureSchema {
@@ -1059,7 +1059,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 132, name: "INTERFACE_UNDEFINE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["interface:delete"],
+        repeatable: false, since: Release::new(0, 6, 4), access: &["interface:delete"],
         args: Some(&REMOTE_INTERFACE_UNDEFINE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1067,7 +1067,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 133, name: "INTERFACE_CREATE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["interface:start"],
+        repeatable: false, since: Release::new(0, 6, 4), access: &["interface:start"],
         args: Some(&REMOTE_INTERFACE_CREATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1075,7 +1075,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 134, name: "INTERFACE_DESTROY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["interface:stop"],
+        repeatable: false, since: Release::new(0, 6, 4), access: &["interface:stop"],
         args: Some(&REMOTE_INTERFACE_DESTROY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1083,7 +1083,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 135, name: "CONNECT_DOMAIN_XML_FROM_NATIVE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["connect:write"],
+        repeatable: false, since: Release::new(0, 6, 4), access: &["connect:write"],
         args: Some(&REMOTE_CONNECT_DOMAIN_XML_FROM_NATIVE_ARGS), ret: Some(&REMOTE_CONNECT_DOMAIN_XML_FROM_NATIVE_RET),
     },
     ProcedureSchema {
@@ -1091,7 +1091,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 136, name: "CONNECT_DOMAIN_XML_TO_NATIVE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 6, 4), access: &["connect:write"],
+        repeatable: false, since: Release::new(0, 6, 4), access: &["connect:write"],
         args: Some(&REMOTE_CONNECT_DOMAIN_XML_TO_NATIVE_ARGS), ret: Some(&REMOTE_CONNECT_DOMAIN_XML_TO_NATIVE_RET),
     },
     ProcedureSchema {
@@ -1099,7 +1099,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 137, name: "CONNECT_NUM_OF_DEFINED_INTERFACES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 0), access: &["connect:search_interfaces"],
+        repeatable: true, since: Release::new(0, 7, 0), access: &["connect:search_interfaces"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_DEFINED_INTERFACES_RET),
     },
     ProcedureSchema {
@@ -1107,7 +1107,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 138, name: "CONNECT_LIST_DEFINED_INTERFACES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 0), access: &["connect:search_interfaces"],
+        repeatable: true, since: Release::new(0, 7, 0), access: &["connect:search_interfaces"],
         args: Some(&REMOTE_CONNECT_LIST_DEFINED_INTERFACES_ARGS), ret: Some(&REMOTE_CONNECT_LIST_DEFINED_INTERFACES_RET),
     },
     ProcedureSchema {
@@ -1115,7 +1115,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 139, name: "CONNECT_NUM_OF_SECRETS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["connect:search_secrets"],
+        repeatable: true, since: Release::new(0, 7, 1), access: &["connect:search_secrets"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_SECRETS_RET),
     },
     ProcedureSchema {
@@ -1123,7 +1123,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 140, name: "CONNECT_LIST_SECRETS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["connect:search_secrets"],
+        repeatable: true, since: Release::new(0, 7, 1), access: &["connect:search_secrets"],
         args: Some(&REMOTE_CONNECT_LIST_SECRETS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_SECRETS_RET),
     },
     ProcedureSchema {
@@ -1131,7 +1131,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 141, name: "SECRET_LOOKUP_BY_UUID",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["secret:getattr"],
+        repeatable: true, since: Release::new(0, 7, 1), access: &["secret:getattr"],
         args: Some(&REMOTE_SECRET_LOOKUP_BY_UUID_ARGS), ret: Some(&REMOTE_SECRET_LOOKUP_BY_UUID_RET),
     },
     ProcedureSchema {
@@ -1139,7 +1139,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 142, name: "SECRET_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["secret:write", "secret:save"],
+        repeatable: false, since: Release::new(0, 7, 1), access: &["secret:write", "secret:save"],
         args: Some(&REMOTE_SECRET_DEFINE_XML_ARGS), ret: Some(&REMOTE_SECRET_DEFINE_XML_RET),
     },
     ProcedureSchema {
@@ -1147,7 +1147,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 143, name: "SECRET_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["secret:read"],
+        repeatable: true, since: Release::new(0, 7, 1), access: &["secret:read"],
         args: Some(&REMOTE_SECRET_GET_XML_DESC_ARGS), ret: Some(&REMOTE_SECRET_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -1155,7 +1155,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 144, name: "SECRET_SET_VALUE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["secret:write"],
+        repeatable: false, since: Release::new(0, 7, 1), access: &["secret:write"],
         args: Some(&REMOTE_SECRET_SET_VALUE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1163,7 +1163,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 145, name: "SECRET_GET_VALUE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["secret:read_secure"],
+        repeatable: true, since: Release::new(0, 7, 1), access: &["secret:read_secure"],
         args: Some(&REMOTE_SECRET_GET_VALUE_ARGS), ret: Some(&REMOTE_SECRET_GET_VALUE_RET),
     },
     ProcedureSchema {
@@ -1171,7 +1171,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 146, name: "SECRET_UNDEFINE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["secret:delete"],
+        repeatable: false, since: Release::new(0, 7, 1), access: &["secret:delete"],
         args: Some(&REMOTE_SECRET_UNDEFINE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1179,7 +1179,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 147, name: "SECRET_LOOKUP_BY_USAGE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 1), access: &["secret:getattr"],
+        repeatable: true, since: Release::new(0, 7, 1), access: &["secret:getattr"],
         args: Some(&REMOTE_SECRET_LOOKUP_BY_USAGE_ARGS), ret: Some(&REMOTE_SECRET_LOOKUP_BY_USAGE_RET),
     },
     ProcedureSchema {
@@ -1187,7 +1187,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 148, name: "DOMAIN_MIGRATE_PREPARE_TUNNEL",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Upload, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["domain:migrate", "domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 7, 3), access: &["domain:migrate", "domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE_TUNNEL_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1195,7 +1195,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 149, name: "CONNECT_IS_SECURE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &[],
+        repeatable: true, since: Release::new(0, 7, 3), access: &[],
         args: None, ret: Some(&REMOTE_CONNECT_IS_SECURE_RET),
     },
     ProcedureSchema {
@@ -1203,7 +1203,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 150, name: "DOMAIN_IS_ACTIVE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_IS_ACTIVE_ARGS), ret: Some(&REMOTE_DOMAIN_IS_ACTIVE_RET),
     },
     ProcedureSchema {
@@ -1211,7 +1211,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 151, name: "DOMAIN_IS_PERSISTENT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_IS_PERSISTENT_ARGS), ret: Some(&REMOTE_DOMAIN_IS_PERSISTENT_RET),
     },
     ProcedureSchema {
@@ -1219,7 +1219,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 152, name: "NETWORK_IS_ACTIVE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["network:read"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["network:read"],
         args: Some(&REMOTE_NETWORK_IS_ACTIVE_ARGS), ret: Some(&REMOTE_NETWORK_IS_ACTIVE_RET),
     },
     ProcedureSchema {
@@ -1227,7 +1227,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 153, name: "NETWORK_IS_PERSISTENT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["network:read"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["network:read"],
         args: Some(&REMOTE_NETWORK_IS_PERSISTENT_ARGS), ret: Some(&REMOTE_NETWORK_IS_PERSISTENT_RET),
     },
     ProcedureSchema {
@@ -1235,7 +1235,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 154, name: "STORAGE_POOL_IS_ACTIVE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["storage_pool:read"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["storage_pool:read"],
         args: Some(&REMOTE_STORAGE_POOL_IS_ACTIVE_ARGS), ret: Some(&REMOTE_STORAGE_POOL_IS_ACTIVE_RET),
     },
     ProcedureSchema {
@@ -1243,7 +1243,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 155, name: "STORAGE_POOL_IS_PERSISTENT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["storage_pool:read"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["storage_pool:read"],
         args: Some(&REMOTE_STORAGE_POOL_IS_PERSISTENT_ARGS), ret: Some(&REMOTE_STORAGE_POOL_IS_PERSISTENT_RET),
     },
     ProcedureSchema {
@@ -1251,7 +1251,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 156, name: "INTERFACE_IS_ACTIVE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["interface:read"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["interface:read"],
         args: Some(&REMOTE_INTERFACE_IS_ACTIVE_ARGS), ret: Some(&REMOTE_INTERFACE_IS_ACTIVE_RET),
     },
     ProcedureSchema {
@@ -1259,7 +1259,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 157, name: "CONNECT_GET_LIB_VERSION",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 3), access: &["connect:getattr"],
+        repeatable: true, since: Release::new(0, 7, 3), access: &["connect:getattr"],
         args: None, ret: Some(&REMOTE_CONNECT_GET_LIB_VERSION_RET),
     },
     ProcedureSchema {
@@ -1267,7 +1267,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 158, name: "CONNECT_COMPARE_CPU",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 5), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 7, 5), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_COMPARE_CPU_ARGS), ret: Some(&REMOTE_CONNECT_COMPARE_CPU_RET),
     },
     ProcedureSchema {
@@ -1275,7 +1275,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 159, name: "DOMAIN_MEMORY_STATS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 5), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 7, 5), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_MEMORY_STATS_ARGS), ret: Some(&REMOTE_DOMAIN_MEMORY_STATS_RET),
     },
     ProcedureSchema {
@@ -1283,7 +1283,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 160, name: "DOMAIN_ATTACH_DEVICE_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 7), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 7, 7), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_ATTACH_DEVICE_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1291,7 +1291,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 161, name: "DOMAIN_DETACH_DEVICE_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 7), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 7, 7), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_DETACH_DEVICE_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1299,7 +1299,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 162, name: "CONNECT_BASELINE_CPU",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 7), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 7, 7), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_BASELINE_CPU_ARGS), ret: Some(&REMOTE_CONNECT_BASELINE_CPU_RET),
     },
     ProcedureSchema {
@@ -1307,7 +1307,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 163, name: "DOMAIN_GET_JOB_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 7), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 7, 7), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_JOB_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_JOB_INFO_RET),
     },
     ProcedureSchema {
@@ -1315,7 +1315,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 164, name: "DOMAIN_ABORT_JOB",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 7, 7), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 7, 7), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_ABORT_JOB_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1323,7 +1323,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 165, name: "STORAGE_VOL_WIPE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["storage_vol:format"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["storage_vol:format"],
         args: Some(&REMOTE_STORAGE_VOL_WIPE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1331,7 +1331,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 166, name: "DOMAIN_MIGRATE_SET_MAX_DOWNTIME",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_SET_MAX_DOWNTIME_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1339,7 +1339,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 167, name: "CONNECT_DOMAIN_EVENT_REGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["connect:search_domains"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["connect:search_domains"],
         args: Some(&REMOTE_CONNECT_DOMAIN_EVENT_REGISTER_ANY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1347,7 +1347,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 168, name: "CONNECT_DOMAIN_EVENT_DEREGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["connect:read"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_DOMAIN_EVENT_DEREGISTER_ANY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1355,7 +1355,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 169, name: "DOMAIN_EVENT_REBOOT",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &[],
+        repeatable: false, since: Release::new(0, 8, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_REBOOT_MSG),
     },
     ProcedureSchema {
@@ -1363,7 +1363,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 170, name: "DOMAIN_EVENT_RTC_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &[],
+        repeatable: false, since: Release::new(0, 8, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_RTC_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -1371,7 +1371,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 171, name: "DOMAIN_EVENT_WATCHDOG",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &[],
+        repeatable: false, since: Release::new(0, 8, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_WATCHDOG_MSG),
     },
     ProcedureSchema {
@@ -1379,7 +1379,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 172, name: "DOMAIN_EVENT_IO_ERROR",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &[],
+        repeatable: false, since: Release::new(0, 8, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_IO_ERROR_MSG),
     },
     ProcedureSchema {
@@ -1387,7 +1387,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 173, name: "DOMAIN_EVENT_GRAPHICS",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &[],
+        repeatable: false, since: Release::new(0, 8, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_GRAPHICS_MSG),
     },
     ProcedureSchema {
@@ -1395,7 +1395,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 174, name: "DOMAIN_UPDATE_DEVICE_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_UPDATE_DEVICE_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1403,7 +1403,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 175, name: "NWFILTER_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["nwfilter:getattr"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["nwfilter:getattr"],
         args: Some(&REMOTE_NWFILTER_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_NWFILTER_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -1411,7 +1411,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 176, name: "NWFILTER_LOOKUP_BY_UUID",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["nwfilter:getattr"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["nwfilter:getattr"],
         args: Some(&REMOTE_NWFILTER_LOOKUP_BY_UUID_ARGS), ret: Some(&REMOTE_NWFILTER_LOOKUP_BY_UUID_RET),
     },
     ProcedureSchema {
@@ -1419,7 +1419,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 177, name: "NWFILTER_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["nwfilter:read"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["nwfilter:read"],
         args: Some(&REMOTE_NWFILTER_GET_XML_DESC_ARGS), ret: Some(&REMOTE_NWFILTER_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -1427,7 +1427,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 178, name: "CONNECT_NUM_OF_NWFILTERS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["connect:search_nwfilters"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["connect:search_nwfilters"],
         args: None, ret: Some(&REMOTE_CONNECT_NUM_OF_NWFILTERS_RET),
     },
     ProcedureSchema {
@@ -1435,7 +1435,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 179, name: "CONNECT_LIST_NWFILTERS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["connect:search_nwfilters"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["connect:search_nwfilters"],
         args: Some(&REMOTE_CONNECT_LIST_NWFILTERS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_NWFILTERS_RET),
     },
     ProcedureSchema {
@@ -1443,7 +1443,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 180, name: "NWFILTER_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["nwfilter:write", "nwfilter:save"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["nwfilter:write", "nwfilter:save"],
         args: Some(&REMOTE_NWFILTER_DEFINE_XML_ARGS), ret: Some(&REMOTE_NWFILTER_DEFINE_XML_RET),
     },
     ProcedureSchema {
@@ -1451,7 +1451,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 181, name: "NWFILTER_UNDEFINE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["nwfilter:delete"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["nwfilter:delete"],
         args: Some(&REMOTE_NWFILTER_UNDEFINE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1459,7 +1459,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 182, name: "DOMAIN_MANAGED_SAVE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:hibernate"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["domain:hibernate"],
         args: Some(&REMOTE_DOMAIN_MANAGED_SAVE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1467,7 +1467,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 183, name: "DOMAIN_HAS_MANAGED_SAVE_IMAGE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_HAS_MANAGED_SAVE_IMAGE_ARGS), ret: Some(&REMOTE_DOMAIN_HAS_MANAGED_SAVE_IMAGE_RET),
     },
     ProcedureSchema {
@@ -1475,7 +1475,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 184, name: "DOMAIN_MANAGED_SAVE_REMOVE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:hibernate"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["domain:hibernate"],
         args: Some(&REMOTE_DOMAIN_MANAGED_SAVE_REMOVE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1483,7 +1483,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 185, name: "DOMAIN_SNAPSHOT_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:snapshot", "domain:fs_freeze:VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["domain:snapshot", "domain:fs_freeze:VIR_DOMAIN_SNAPSHOT_CREATE_QUIESCE"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_CREATE_XML_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -1491,7 +1491,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 186, name: "DOMAIN_SNAPSHOT_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_SNAPSHOT_XML_SECURE"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_SNAPSHOT_XML_SECURE"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_GET_XML_DESC_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -1499,7 +1499,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 187, name: "DOMAIN_SNAPSHOT_NUM",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_NUM_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_NUM_RET),
     },
     ProcedureSchema {
@@ -1507,7 +1507,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 188, name: "DOMAIN_SNAPSHOT_LIST_NAMES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_LIST_NAMES_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_LIST_NAMES_RET),
     },
     ProcedureSchema {
@@ -1515,7 +1515,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 189, name: "DOMAIN_SNAPSHOT_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -1523,7 +1523,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 190, name: "DOMAIN_HAS_CURRENT_SNAPSHOT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_HAS_CURRENT_SNAPSHOT_ARGS), ret: Some(&REMOTE_DOMAIN_HAS_CURRENT_SNAPSHOT_RET),
     },
     ProcedureSchema {
@@ -1531,7 +1531,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 191, name: "DOMAIN_SNAPSHOT_CURRENT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_CURRENT_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_CURRENT_RET),
     },
     ProcedureSchema {
@@ -1539,7 +1539,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 192, name: "DOMAIN_REVERT_TO_SNAPSHOT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:snapshot"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["domain:snapshot"],
         args: Some(&REMOTE_DOMAIN_REVERT_TO_SNAPSHOT_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1547,7 +1547,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 193, name: "DOMAIN_SNAPSHOT_DELETE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 0), access: &["domain:snapshot"],
+        repeatable: false, since: Release::new(0, 8, 0), access: &["domain:snapshot"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_DELETE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1555,7 +1555,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 194, name: "DOMAIN_GET_BLOCK_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 1), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 1), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_BLOCK_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_BLOCK_INFO_RET),
     },
     ProcedureSchema {
@@ -1563,7 +1563,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 195, name: "DOMAIN_EVENT_IO_ERROR_REASON",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 1), access: &[],
+        repeatable: false, since: Release::new(0, 8, 1), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_IO_ERROR_REASON_MSG),
     },
     ProcedureSchema {
@@ -1571,7 +1571,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 196, name: "DOMAIN_CREATE_WITH_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 2), access: &["domain:start"],
+        repeatable: false, since: Release::new(0, 8, 2), access: &["domain:start"],
         args: Some(&REMOTE_DOMAIN_CREATE_WITH_FLAGS_ARGS), ret: Some(&REMOTE_DOMAIN_CREATE_WITH_FLAGS_RET),
     },
     ProcedureSchema {
@@ -1579,7 +1579,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 197, name: "DOMAIN_SET_MEMORY_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 5), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 8, 5), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_MEMORY_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1587,7 +1587,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 198, name: "DOMAIN_GET_MEMORY_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 5), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 5), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_MEMORY_PARAMETERS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_MEMORY_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -1595,7 +1595,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 199, name: "DOMAIN_SET_VCPUS_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 5), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG", "domain:write:VIR_DOMAIN_VCPU_GUEST"],
+        repeatable: false, since: Release::new(0, 8, 5), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG", "domain:write:VIR_DOMAIN_VCPU_GUEST"],
         args: Some(&REMOTE_DOMAIN_SET_VCPUS_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1603,7 +1603,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 200, name: "DOMAIN_GET_VCPUS_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 5), access: &["domain:read", "domain:write:VIR_DOMAIN_VCPU_GUEST"],
+        repeatable: false, since: Release::new(0, 8, 5), access: &["domain:read", "domain:write:VIR_DOMAIN_VCPU_GUEST"],
         args: Some(&REMOTE_DOMAIN_GET_VCPUS_FLAGS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_VCPUS_FLAGS_RET),
     },
     ProcedureSchema {
@@ -1611,7 +1611,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 201, name: "DOMAIN_OPEN_CONSOLE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Bidirectional, sparse_flag: None,
-        since: Release::new(0, 8, 6), access: &["domain:open_device"],
+        repeatable: false, since: Release::new(0, 8, 6), access: &["domain:open_device"],
         args: Some(&REMOTE_DOMAIN_OPEN_CONSOLE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1619,7 +1619,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 202, name: "DOMAIN_IS_UPDATED",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 6), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 8, 6), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_IS_UPDATED_ARGS), ret: Some(&REMOTE_DOMAIN_IS_UPDATED_RET),
     },
     ProcedureSchema {
@@ -1627,7 +1627,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 203, name: "CONNECT_GET_SYSINFO",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 8), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 8, 8), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_GET_SYSINFO_ARGS), ret: Some(&REMOTE_CONNECT_GET_SYSINFO_RET),
     },
     ProcedureSchema {
@@ -1635,7 +1635,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 204, name: "DOMAIN_SET_MEMORY_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_MEMORY_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1643,7 +1643,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 205, name: "DOMAIN_SET_BLKIO_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_BLKIO_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1651,7 +1651,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 206, name: "DOMAIN_GET_BLKIO_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_BLKIO_PARAMETERS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_BLKIO_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -1659,7 +1659,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 207, name: "DOMAIN_MIGRATE_SET_MAX_SPEED",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 0), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 9, 0), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_SET_MAX_SPEED_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1667,7 +1667,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 208, name: "STORAGE_VOL_UPLOAD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Upload, sparse_flag: Some("VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM"),
-        since: Release::new(0, 9, 0), access: &["storage_vol:data_write"],
+        repeatable: false, since: Release::new(0, 9, 0), access: &["storage_vol:data_write"],
         args: Some(&REMOTE_STORAGE_VOL_UPLOAD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1675,7 +1675,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 209, name: "STORAGE_VOL_DOWNLOAD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Download, sparse_flag: Some("VIR_STORAGE_VOL_DOWNLOAD_SPARSE_STREAM"),
-        since: Release::new(0, 9, 0), access: &["storage_vol:data_read"],
+        repeatable: false, since: Release::new(0, 9, 0), access: &["storage_vol:data_read"],
         args: Some(&REMOTE_STORAGE_VOL_DOWNLOAD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1683,7 +1683,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 210, name: "DOMAIN_INJECT_NMI",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:inject_nmi"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:inject_nmi"],
         args: Some(&REMOTE_DOMAIN_INJECT_NMI_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1691,7 +1691,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 211, name: "DOMAIN_SCREENSHOT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Download, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:screenshot"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:screenshot"],
         args: Some(&REMOTE_DOMAIN_SCREENSHOT_ARGS), ret: Some(&REMOTE_DOMAIN_SCREENSHOT_RET),
     },
     ProcedureSchema {
@@ -1699,7 +1699,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 212, name: "DOMAIN_GET_STATE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 2), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_STATE_ARGS), ret: Some(&REMOTE_DOMAIN_GET_STATE_RET),
     },
     ProcedureSchema {
@@ -1707,7 +1707,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 213, name: "DOMAIN_MIGRATE_BEGIN3",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_BEGIN3_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_BEGIN3_RET),
     },
     ProcedureSchema {
@@ -1715,7 +1715,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 214, name: "DOMAIN_MIGRATE_PREPARE3",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:migrate", "domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:migrate", "domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE3_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE3_RET),
     },
     ProcedureSchema {
@@ -1723,7 +1723,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 215, name: "DOMAIN_MIGRATE_PREPARE_TUNNEL3",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Upload, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:migrate", "domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:migrate", "domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE_TUNNEL3_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE_TUNNEL3_RET),
     },
     ProcedureSchema {
@@ -1731,7 +1731,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 216, name: "DOMAIN_MIGRATE_PERFORM3",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PERFORM3_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PERFORM3_RET),
     },
     ProcedureSchema {
@@ -1739,7 +1739,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 217, name: "DOMAIN_MIGRATE_FINISH3",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_FINISH3_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_FINISH3_RET),
     },
     ProcedureSchema {
@@ -1747,7 +1747,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 218, name: "DOMAIN_MIGRATE_CONFIRM3",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_CONFIRM3_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1755,7 +1755,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 219, name: "DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_SCHEDULER_PARAMETERS_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1763,7 +1763,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 220, name: "INTERFACE_CHANGE_BEGIN",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["connect:interface_transaction"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["connect:interface_transaction"],
         args: Some(&REMOTE_INTERFACE_CHANGE_BEGIN_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1771,7 +1771,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 221, name: "INTERFACE_CHANGE_COMMIT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["connect:interface_transaction"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["connect:interface_transaction"],
         args: Some(&REMOTE_INTERFACE_CHANGE_COMMIT_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1779,7 +1779,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 222, name: "INTERFACE_CHANGE_ROLLBACK",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["connect:interface_transaction"],
+        repeatable: false, since: Release::new(0, 9, 2), access: &["connect:interface_transaction"],
         args: Some(&REMOTE_INTERFACE_CHANGE_ROLLBACK_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1787,7 +1787,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 223, name: "DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 2), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_SCHEDULER_PARAMETERS_FLAGS_RET),
     },
     ProcedureSchema {
@@ -1795,7 +1795,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 224, name: "DOMAIN_EVENT_CONTROL_ERROR",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 2), access: &[],
+        repeatable: false, since: Release::new(0, 9, 2), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CONTROL_ERROR_MSG),
     },
     ProcedureSchema {
@@ -1803,7 +1803,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 225, name: "DOMAIN_PIN_VCPU_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 3), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 3), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_PIN_VCPU_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1811,7 +1811,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 226, name: "DOMAIN_SEND_KEY",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 3), access: &["domain:send_input"],
+        repeatable: false, since: Release::new(0, 9, 3), access: &["domain:send_input"],
         args: Some(&REMOTE_DOMAIN_SEND_KEY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1819,7 +1819,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 227, name: "NODE_GET_CPU_STATS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 3), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 9, 3), access: &["connect:read"],
         args: Some(&REMOTE_NODE_GET_CPU_STATS_ARGS), ret: Some(&REMOTE_NODE_GET_CPU_STATS_RET),
     },
     ProcedureSchema {
@@ -1827,7 +1827,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 228, name: "NODE_GET_MEMORY_STATS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 3), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 9, 3), access: &["connect:read"],
         args: Some(&REMOTE_NODE_GET_MEMORY_STATS_ARGS), ret: Some(&REMOTE_NODE_GET_MEMORY_STATS_RET),
     },
     ProcedureSchema {
@@ -1835,7 +1835,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 229, name: "DOMAIN_GET_CONTROL_INFO",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_CONTROL_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_CONTROL_INFO_RET),
     },
     ProcedureSchema {
@@ -1843,7 +1843,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 230, name: "DOMAIN_GET_VCPU_PIN_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_VCPU_PIN_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_VCPU_PIN_INFO_RET),
     },
     ProcedureSchema {
@@ -1851,7 +1851,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 231, name: "DOMAIN_UNDEFINE_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:delete"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:delete"],
         args: Some(&REMOTE_DOMAIN_UNDEFINE_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1859,7 +1859,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 232, name: "DOMAIN_SAVE_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:hibernate"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:hibernate"],
         args: Some(&REMOTE_DOMAIN_SAVE_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1867,7 +1867,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 233, name: "DOMAIN_RESTORE_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_RESTORE_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1875,7 +1875,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 234, name: "DOMAIN_DESTROY_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:stop"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:stop"],
         args: Some(&REMOTE_DOMAIN_DESTROY_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1883,7 +1883,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 235, name: "DOMAIN_SAVE_IMAGE_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SAVE_IMAGE_GET_XML_DESC_ARGS), ret: Some(&REMOTE_DOMAIN_SAVE_IMAGE_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -1891,7 +1891,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 236, name: "DOMAIN_SAVE_IMAGE_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:write", "domain:hibernate"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:write", "domain:hibernate"],
         args: Some(&REMOTE_DOMAIN_SAVE_IMAGE_DEFINE_XML_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1899,7 +1899,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 237, name: "DOMAIN_BLOCK_JOB_ABORT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_BLOCK_JOB_ABORT_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1907,7 +1907,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 238, name: "DOMAIN_GET_BLOCK_JOB_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 4), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_BLOCK_JOB_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_BLOCK_JOB_INFO_RET),
     },
     ProcedureSchema {
@@ -1915,7 +1915,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 239, name: "DOMAIN_BLOCK_JOB_SET_SPEED",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_BLOCK_JOB_SET_SPEED_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1923,7 +1923,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 240, name: "DOMAIN_BLOCK_PULL",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:block_write"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:block_write"],
         args: Some(&REMOTE_DOMAIN_BLOCK_PULL_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1931,7 +1931,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 241, name: "DOMAIN_EVENT_BLOCK_JOB",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &[],
+        repeatable: false, since: Release::new(0, 9, 4), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_BLOCK_JOB_MSG),
     },
     ProcedureSchema {
@@ -1939,7 +1939,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 242, name: "DOMAIN_MIGRATE_GET_MAX_SPEED",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 5), access: &["domain:migrate"],
+        repeatable: true, since: Release::new(0, 9, 5), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_GET_MAX_SPEED_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_GET_MAX_SPEED_RET),
     },
     ProcedureSchema {
@@ -1947,7 +1947,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 243, name: "DOMAIN_BLOCK_STATS_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 5), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 5), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_BLOCK_STATS_FLAGS_ARGS), ret: Some(&REMOTE_DOMAIN_BLOCK_STATS_FLAGS_RET),
     },
     ProcedureSchema {
@@ -1955,7 +1955,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 244, name: "DOMAIN_SNAPSHOT_GET_PARENT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 7), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 7), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_GET_PARENT_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_GET_PARENT_RET),
     },
     ProcedureSchema {
@@ -1963,7 +1963,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 245, name: "DOMAIN_RESET",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 7), access: &["domain:reset"],
+        repeatable: false, since: Release::new(0, 9, 7), access: &["domain:reset"],
         args: Some(&REMOTE_DOMAIN_RESET_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -1971,7 +1971,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 246, name: "DOMAIN_SNAPSHOT_NUM_CHILDREN",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 7), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 7), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_NUM_CHILDREN_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_NUM_CHILDREN_RET),
     },
     ProcedureSchema {
@@ -1979,7 +1979,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 247, name: "DOMAIN_SNAPSHOT_LIST_CHILDREN_NAMES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 7), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 7), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_LIST_CHILDREN_NAMES_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_LIST_CHILDREN_NAMES_RET),
     },
     ProcedureSchema {
@@ -1987,7 +1987,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 248, name: "DOMAIN_EVENT_DISK_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 7), access: &[],
+        repeatable: false, since: Release::new(0, 9, 7), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_DISK_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -1995,7 +1995,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 249, name: "DOMAIN_OPEN_GRAPHICS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 7), access: &["domain:open_graphics"],
+        repeatable: false, since: Release::new(0, 9, 7), access: &["domain:open_graphics"],
         args: Some(&REMOTE_DOMAIN_OPEN_GRAPHICS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2003,7 +2003,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 250, name: "NODE_SUSPEND_FOR_DURATION",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 8), access: &["connect:pm_control"],
+        repeatable: false, since: Release::new(0, 9, 8), access: &["connect:pm_control"],
         args: Some(&REMOTE_NODE_SUSPEND_FOR_DURATION_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2011,7 +2011,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 251, name: "DOMAIN_BLOCK_RESIZE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 8), access: &["domain:block_write"],
+        repeatable: false, since: Release::new(0, 9, 8), access: &["domain:block_write"],
         args: Some(&REMOTE_DOMAIN_BLOCK_RESIZE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2019,7 +2019,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 252, name: "DOMAIN_SET_BLOCK_IO_TUNE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 8), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 8), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_BLOCK_IO_TUNE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2027,7 +2027,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 253, name: "DOMAIN_GET_BLOCK_IO_TUNE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 8), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 8), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_BLOCK_IO_TUNE_ARGS), ret: Some(&REMOTE_DOMAIN_GET_BLOCK_IO_TUNE_RET),
     },
     ProcedureSchema {
@@ -2035,7 +2035,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 254, name: "DOMAIN_SET_NUMA_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 9), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 9), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_NUMA_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2043,7 +2043,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 255, name: "DOMAIN_GET_NUMA_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 9), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 9), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_NUMA_PARAMETERS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_NUMA_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -2051,7 +2051,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 256, name: "DOMAIN_SET_INTERFACE_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 9), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 9), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_INTERFACE_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2059,7 +2059,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 257, name: "DOMAIN_GET_INTERFACE_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 9), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 9), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_INTERFACE_PARAMETERS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_INTERFACE_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -2067,7 +2067,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 258, name: "DOMAIN_SHUTDOWN_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["domain:init_control", "domain:write:VIR_DOMAIN_SHUTDOWN_GUEST_AGENT"],
+        repeatable: false, since: Release::new(0, 9, 10), access: &["domain:init_control", "domain:write:VIR_DOMAIN_SHUTDOWN_GUEST_AGENT"],
         args: Some(&REMOTE_DOMAIN_SHUTDOWN_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2075,7 +2075,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 259, name: "STORAGE_VOL_WIPE_PATTERN",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["storage_vol:format"],
+        repeatable: false, since: Release::new(0, 9, 10), access: &["storage_vol:format"],
         args: Some(&REMOTE_STORAGE_VOL_WIPE_PATTERN_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2083,7 +2083,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 260, name: "STORAGE_VOL_RESIZE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["storage_vol:resize"],
+        repeatable: false, since: Release::new(0, 9, 10), access: &["storage_vol:resize"],
         args: Some(&REMOTE_STORAGE_VOL_RESIZE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2091,7 +2091,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 261, name: "DOMAIN_PM_SUSPEND_FOR_DURATION",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["domain:pm_control"],
+        repeatable: false, since: Release::new(0, 9, 10), access: &["domain:pm_control"],
         args: Some(&REMOTE_DOMAIN_PM_SUSPEND_FOR_DURATION_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2099,7 +2099,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 262, name: "DOMAIN_GET_CPU_STATS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 10), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_CPU_STATS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_CPU_STATS_RET),
     },
     ProcedureSchema {
@@ -2107,7 +2107,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 263, name: "DOMAIN_GET_DISK_ERRORS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 10), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_DISK_ERRORS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_DISK_ERRORS_RET),
     },
     ProcedureSchema {
@@ -2115,7 +2115,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 264, name: "DOMAIN_SET_METADATA",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 9, 10), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_METADATA_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2123,7 +2123,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 265, name: "DOMAIN_GET_METADATA",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 10), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_METADATA_ARGS), ret: Some(&REMOTE_DOMAIN_GET_METADATA_RET),
     },
     ProcedureSchema {
@@ -2131,7 +2131,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 266, name: "DOMAIN_BLOCK_REBASE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 10), access: &["domain:block_write"],
+        repeatable: false, since: Release::new(0, 9, 10), access: &["domain:block_write"],
         args: Some(&REMOTE_DOMAIN_BLOCK_REBASE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2139,7 +2139,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 267, name: "DOMAIN_PM_WAKEUP",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 11), access: &["domain:pm_control"],
+        repeatable: false, since: Release::new(0, 9, 11), access: &["domain:pm_control"],
         args: Some(&REMOTE_DOMAIN_PM_WAKEUP_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2147,7 +2147,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 268, name: "DOMAIN_EVENT_TRAY_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 11), access: &[],
+        repeatable: false, since: Release::new(0, 9, 11), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_TRAY_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -2155,7 +2155,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 269, name: "DOMAIN_EVENT_PMWAKEUP",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 11), access: &[],
+        repeatable: false, since: Release::new(0, 9, 11), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_PMWAKEUP_MSG),
     },
     ProcedureSchema {
@@ -2163,7 +2163,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 270, name: "DOMAIN_EVENT_PMSUSPEND",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 11), access: &[],
+        repeatable: false, since: Release::new(0, 9, 11), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_PMSUSPEND_MSG),
     },
     ProcedureSchema {
@@ -2171,7 +2171,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 271, name: "DOMAIN_SNAPSHOT_IS_CURRENT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 13), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 13), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_IS_CURRENT_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_IS_CURRENT_RET),
     },
     ProcedureSchema {
@@ -2179,7 +2179,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 272, name: "DOMAIN_SNAPSHOT_HAS_METADATA",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 13), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 13), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_HAS_METADATA_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_HAS_METADATA_RET),
     },
     ProcedureSchema {
@@ -2187,7 +2187,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 273, name: "CONNECT_LIST_ALL_DOMAINS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 13), access: &["connect:search_domains"],
+        repeatable: true, since: Release::new(0, 9, 13), access: &["connect:search_domains"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_DOMAINS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_DOMAINS_RET),
     },
     ProcedureSchema {
@@ -2195,7 +2195,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 274, name: "DOMAIN_LIST_ALL_SNAPSHOTS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 13), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 13), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_LIST_ALL_SNAPSHOTS_ARGS), ret: Some(&REMOTE_DOMAIN_LIST_ALL_SNAPSHOTS_RET),
     },
     ProcedureSchema {
@@ -2203,7 +2203,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 275, name: "DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 13), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 9, 13), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN_ARGS), ret: Some(&REMOTE_DOMAIN_SNAPSHOT_LIST_ALL_CHILDREN_RET),
     },
     ProcedureSchema {
@@ -2211,7 +2211,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 276, name: "DOMAIN_EVENT_BALLOON_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &[],
+        repeatable: false, since: Release::new(0, 10, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_BALLOON_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -2219,7 +2219,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 277, name: "DOMAIN_GET_HOSTNAME",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 10, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_GET_HOSTNAME_ARGS), ret: Some(&REMOTE_DOMAIN_GET_HOSTNAME_RET),
     },
     ProcedureSchema {
@@ -2227,7 +2227,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 278, name: "DOMAIN_GET_SECURITY_LABEL_LIST",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 10, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_SECURITY_LABEL_LIST_ARGS), ret: Some(&REMOTE_DOMAIN_GET_SECURITY_LABEL_LIST_RET),
     },
     ProcedureSchema {
@@ -2235,7 +2235,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 279, name: "DOMAIN_PIN_EMULATOR",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 10, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_PIN_EMULATOR_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2243,7 +2243,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 280, name: "DOMAIN_GET_EMULATOR_PIN_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(0, 10, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_EMULATOR_PIN_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_EMULATOR_PIN_INFO_RET),
     },
     ProcedureSchema {
@@ -2251,7 +2251,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 281, name: "CONNECT_LIST_ALL_STORAGE_POOLS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:search_storage_pools"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["connect:search_storage_pools"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_STORAGE_POOLS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_STORAGE_POOLS_RET),
     },
     ProcedureSchema {
@@ -2259,7 +2259,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 282, name: "STORAGE_POOL_LIST_ALL_VOLUMES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["storage_pool:search_storage_vols"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["storage_pool:search_storage_vols"],
         args: Some(&REMOTE_STORAGE_POOL_LIST_ALL_VOLUMES_ARGS), ret: Some(&REMOTE_STORAGE_POOL_LIST_ALL_VOLUMES_RET),
     },
     ProcedureSchema {
@@ -2267,7 +2267,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 283, name: "CONNECT_LIST_ALL_NETWORKS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:search_networks"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["connect:search_networks"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_NETWORKS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_NETWORKS_RET),
     },
     ProcedureSchema {
@@ -2275,7 +2275,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 284, name: "CONNECT_LIST_ALL_INTERFACES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:search_interfaces"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["connect:search_interfaces"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_INTERFACES_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_INTERFACES_RET),
     },
     ProcedureSchema {
@@ -2283,7 +2283,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 285, name: "CONNECT_LIST_ALL_NODE_DEVICES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:search_node_devices"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["connect:search_node_devices"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_NODE_DEVICES_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_NODE_DEVICES_RET),
     },
     ProcedureSchema {
@@ -2291,7 +2291,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 286, name: "CONNECT_LIST_ALL_NWFILTERS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:search_nwfilters"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["connect:search_nwfilters"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_NWFILTERS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_NWFILTERS_RET),
     },
     ProcedureSchema {
@@ -2299,7 +2299,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 287, name: "CONNECT_LIST_ALL_SECRETS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:search_secrets"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["connect:search_secrets"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_SECRETS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_SECRETS_RET),
     },
     ProcedureSchema {
@@ -2307,7 +2307,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 288, name: "NODE_SET_MEMORY_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:write"],
+        repeatable: false, since: Release::new(0, 10, 2), access: &["connect:write"],
         args: Some(&REMOTE_NODE_SET_MEMORY_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2315,7 +2315,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 289, name: "NODE_GET_MEMORY_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["connect:read"],
+        repeatable: true, since: Release::new(0, 10, 2), access: &["connect:read"],
         args: Some(&REMOTE_NODE_GET_MEMORY_PARAMETERS_ARGS), ret: Some(&REMOTE_NODE_GET_MEMORY_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -2323,7 +2323,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 290, name: "DOMAIN_BLOCK_COMMIT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["domain:block_write"],
+        repeatable: false, since: Release::new(0, 10, 2), access: &["domain:block_write"],
         args: Some(&REMOTE_DOMAIN_BLOCK_COMMIT_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2331,7 +2331,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 291, name: "NETWORK_UPDATE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 2), access: &["network:write", "network:save:!VIR_NETWORK_UPDATE_AFFECT_CONFIG|VIR_NETWORK_UPDATE_AFFECT_LIVE", "network:save:VIR_NETWORK_UPDATE_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(0, 10, 2), access: &["network:write", "network:save:!VIR_NETWORK_UPDATE_AFFECT_CONFIG|VIR_NETWORK_UPDATE_AFFECT_LIVE", "network:save:VIR_NETWORK_UPDATE_AFFECT_CONFIG"],
         args: Some(&REMOTE_NETWORK_UPDATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2339,7 +2339,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 292, name: "DOMAIN_EVENT_PMSUSPEND_DISK",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 0), access: &[],
+        repeatable: false, since: Release::new(1, 0, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_PMSUSPEND_DISK_MSG),
     },
     ProcedureSchema {
@@ -2347,7 +2347,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 293, name: "NODE_GET_CPU_MAP",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 0), access: &["connect:read"],
+        repeatable: true, since: Release::new(1, 0, 0), access: &["connect:read"],
         args: Some(&REMOTE_NODE_GET_CPU_MAP_ARGS), ret: Some(&REMOTE_NODE_GET_CPU_MAP_RET),
     },
     ProcedureSchema {
@@ -2355,7 +2355,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 294, name: "DOMAIN_FSTRIM",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 1), access: &["domain:fs_trim"],
+        repeatable: false, since: Release::new(1, 0, 1), access: &["domain:fs_trim"],
         args: Some(&REMOTE_DOMAIN_FSTRIM_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2363,7 +2363,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 295, name: "DOMAIN_SEND_PROCESS_SIGNAL",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 1), access: &["domain:send_signal"],
+        repeatable: false, since: Release::new(1, 0, 1), access: &["domain:send_signal"],
         args: Some(&REMOTE_DOMAIN_SEND_PROCESS_SIGNAL_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2371,7 +2371,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 296, name: "DOMAIN_OPEN_CHANNEL",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Bidirectional, sparse_flag: None,
-        since: Release::new(1, 0, 2), access: &["domain:open_device"],
+        repeatable: false, since: Release::new(1, 0, 2), access: &["domain:open_device"],
         args: Some(&REMOTE_DOMAIN_OPEN_CHANNEL_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2379,7 +2379,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 297, name: "NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 3), access: &["node_device:getattr"],
+        repeatable: true, since: Release::new(1, 0, 3), access: &["node_device:getattr"],
         args: Some(&REMOTE_NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN_ARGS), ret: Some(&REMOTE_NODE_DEVICE_LOOKUP_SCSI_HOST_BY_WWN_RET),
     },
     ProcedureSchema {
@@ -2387,7 +2387,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 298, name: "DOMAIN_GET_JOB_STATS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 3), access: &["domain:read"],
+        repeatable: false, since: Release::new(1, 0, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_JOB_STATS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_JOB_STATS_RET),
     },
     ProcedureSchema {
@@ -2395,7 +2395,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 299, name: "DOMAIN_MIGRATE_GET_COMPRESSION_CACHE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 3), access: &["domain:migrate"],
+        repeatable: true, since: Release::new(1, 0, 3), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_GET_COMPRESSION_CACHE_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_GET_COMPRESSION_CACHE_RET),
     },
     ProcedureSchema {
@@ -2403,7 +2403,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 300, name: "DOMAIN_MIGRATE_SET_COMPRESSION_CACHE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 3), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(1, 0, 3), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_SET_COMPRESSION_CACHE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2411,7 +2411,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 301, name: "NODE_DEVICE_DETACH_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 5), access: &["node_device:detach"],
+        repeatable: false, since: Release::new(1, 0, 5), access: &["node_device:detach"],
         args: Some(&REMOTE_NODE_DEVICE_DETACH_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2419,7 +2419,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 302, name: "DOMAIN_MIGRATE_BEGIN3_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_BEGIN3_PARAMS_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_BEGIN3_PARAMS_RET),
     },
     ProcedureSchema {
@@ -2427,7 +2427,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 303, name: "DOMAIN_MIGRATE_PREPARE3_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:migrate", "domain:start", "domain:write"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:migrate", "domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE3_PARAMS_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE3_PARAMS_RET),
     },
     ProcedureSchema {
@@ -2435,7 +2435,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 304, name: "DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::Upload, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:migrate", "domain:start", "domain:write"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:migrate", "domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PREPARE_TUNNEL3_PARAMS_RET),
     },
     ProcedureSchema {
@@ -2443,7 +2443,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 305, name: "DOMAIN_MIGRATE_PERFORM3_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_PERFORM3_PARAMS_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_PERFORM3_PARAMS_RET),
     },
     ProcedureSchema {
@@ -2451,7 +2451,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 306, name: "DOMAIN_MIGRATE_FINISH3_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_FINISH3_PARAMS_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_FINISH3_PARAMS_RET),
     },
     ProcedureSchema {
@@ -2459,7 +2459,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 307, name: "DOMAIN_MIGRATE_CONFIRM3_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_CONFIRM3_PARAMS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2467,7 +2467,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 308, name: "DOMAIN_SET_MEMORY_STATS_PERIOD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_MEMORY_STATS_PERIOD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2475,7 +2475,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 309, name: "DOMAIN_CREATE_XML_WITH_FILES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:write", "domain:start"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:write", "domain:start"],
         args: Some(&REMOTE_DOMAIN_CREATE_XML_WITH_FILES_ARGS), ret: Some(&REMOTE_DOMAIN_CREATE_XML_WITH_FILES_RET),
     },
     ProcedureSchema {
@@ -2483,7 +2483,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 310, name: "DOMAIN_CREATE_WITH_FILES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &["domain:start"],
+        repeatable: false, since: Release::new(1, 1, 1), access: &["domain:start"],
         args: Some(&REMOTE_DOMAIN_CREATE_WITH_FILES_ARGS), ret: Some(&REMOTE_DOMAIN_CREATE_WITH_FILES_RET),
     },
     ProcedureSchema {
@@ -2491,7 +2491,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 311, name: "DOMAIN_EVENT_DEVICE_REMOVED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 1), access: &[],
+        repeatable: false, since: Release::new(1, 1, 1), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_DEVICE_REMOVED_MSG),
     },
     ProcedureSchema {
@@ -2499,7 +2499,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 312, name: "CONNECT_GET_CPU_MODEL_NAMES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 1, 3), access: &["connect:read"],
+        repeatable: true, since: Release::new(1, 1, 3), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_GET_CPU_MODEL_NAMES_ARGS), ret: Some(&REMOTE_CONNECT_GET_CPU_MODEL_NAMES_RET),
     },
     ProcedureSchema {
@@ -2507,7 +2507,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 313, name: "CONNECT_NETWORK_EVENT_REGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 1), access: &["connect:search_networks"],
+        repeatable: false, since: Release::new(1, 2, 1), access: &["connect:search_networks"],
         args: Some(&REMOTE_CONNECT_NETWORK_EVENT_REGISTER_ANY_ARGS), ret: Some(&REMOTE_CONNECT_NETWORK_EVENT_REGISTER_ANY_RET),
     },
     ProcedureSchema {
@@ -2515,7 +2515,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 314, name: "CONNECT_NETWORK_EVENT_DEREGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 1), access: &["connect:read"],
+        repeatable: false, since: Release::new(1, 2, 1), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_NETWORK_EVENT_DEREGISTER_ANY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2523,7 +2523,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 315, name: "NETWORK_EVENT_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 1), access: &[],
+        repeatable: false, since: Release::new(1, 2, 1), access: &[],
         args: None, ret: Some(&REMOTE_NETWORK_EVENT_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -2531,7 +2531,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 316, name: "CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &["connect:search_domains"],
+        repeatable: false, since: Release::new(1, 2, 3), access: &["connect:search_domains"],
         args: Some(&REMOTE_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY_ARGS), ret: Some(&REMOTE_CONNECT_DOMAIN_EVENT_CALLBACK_REGISTER_ANY_RET),
     },
     ProcedureSchema {
@@ -2539,7 +2539,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 317, name: "CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &["connect:read"],
+        repeatable: false, since: Release::new(1, 2, 3), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_DOMAIN_EVENT_CALLBACK_DEREGISTER_ANY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2547,7 +2547,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 318, name: "DOMAIN_EVENT_CALLBACK_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -2555,7 +2555,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 319, name: "DOMAIN_EVENT_CALLBACK_REBOOT",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_REBOOT_MSG),
     },
     ProcedureSchema {
@@ -2563,7 +2563,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 320, name: "DOMAIN_EVENT_CALLBACK_RTC_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_RTC_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -2571,7 +2571,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 321, name: "DOMAIN_EVENT_CALLBACK_WATCHDOG",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_WATCHDOG_MSG),
     },
     ProcedureSchema {
@@ -2579,7 +2579,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 322, name: "DOMAIN_EVENT_CALLBACK_IO_ERROR",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_IO_ERROR_MSG),
     },
     ProcedureSchema {
@@ -2587,7 +2587,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 323, name: "DOMAIN_EVENT_CALLBACK_GRAPHICS",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_GRAPHICS_MSG),
     },
     ProcedureSchema {
@@ -2595,7 +2595,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 324, name: "DOMAIN_EVENT_CALLBACK_IO_ERROR_REASON",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_IO_ERROR_REASON_MSG),
     },
     ProcedureSchema {
@@ -2603,7 +2603,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 325, name: "DOMAIN_EVENT_CALLBACK_CONTROL_ERROR",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_CONTROL_ERROR_MSG),
     },
     ProcedureSchema {
@@ -2611,7 +2611,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 326, name: "DOMAIN_EVENT_CALLBACK_BLOCK_JOB",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_BLOCK_JOB_MSG),
     },
     ProcedureSchema {
@@ -2619,7 +2619,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 327, name: "DOMAIN_EVENT_CALLBACK_DISK_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_DISK_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -2627,7 +2627,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 328, name: "DOMAIN_EVENT_CALLBACK_TRAY_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_TRAY_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -2635,7 +2635,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 329, name: "DOMAIN_EVENT_CALLBACK_PMWAKEUP",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_PMWAKEUP_MSG),
     },
     ProcedureSchema {
@@ -2643,7 +2643,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 330, name: "DOMAIN_EVENT_CALLBACK_PMSUSPEND",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_PMSUSPEND_MSG),
     },
     ProcedureSchema {
@@ -2651,7 +2651,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 331, name: "DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_BALLOON_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -2659,7 +2659,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 332, name: "DOMAIN_EVENT_CALLBACK_PMSUSPEND_DISK",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_PMSUSPEND_DISK_MSG),
     },
     ProcedureSchema {
@@ -2667,7 +2667,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 333, name: "DOMAIN_EVENT_CALLBACK_DEVICE_REMOVED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_DEVICE_REMOVED_MSG),
     },
     ProcedureSchema {
@@ -2675,7 +2675,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 334, name: "DOMAIN_CORE_DUMP_WITH_FORMAT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &["domain:core_dump"],
+        repeatable: false, since: Release::new(1, 2, 3), access: &["domain:core_dump"],
         args: Some(&REMOTE_DOMAIN_CORE_DUMP_WITH_FORMAT_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2683,7 +2683,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 335, name: "DOMAIN_FSFREEZE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 5), access: &["domain:fs_freeze"],
+        repeatable: false, since: Release::new(1, 2, 5), access: &["domain:fs_freeze"],
         args: Some(&REMOTE_DOMAIN_FSFREEZE_ARGS), ret: Some(&REMOTE_DOMAIN_FSFREEZE_RET),
     },
     ProcedureSchema {
@@ -2691,7 +2691,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 336, name: "DOMAIN_FSTHAW",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 5), access: &["domain:fs_freeze"],
+        repeatable: false, since: Release::new(1, 2, 5), access: &["domain:fs_freeze"],
         args: Some(&REMOTE_DOMAIN_FSTHAW_ARGS), ret: Some(&REMOTE_DOMAIN_FSTHAW_RET),
     },
     ProcedureSchema {
@@ -2699,7 +2699,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 337, name: "DOMAIN_GET_TIME",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 5), access: &["domain:write"],
+        repeatable: false, since: Release::new(1, 2, 5), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_GET_TIME_ARGS), ret: Some(&REMOTE_DOMAIN_GET_TIME_RET),
     },
     ProcedureSchema {
@@ -2707,7 +2707,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 338, name: "DOMAIN_SET_TIME",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 5), access: &["domain:set_time"],
+        repeatable: false, since: Release::new(1, 2, 5), access: &["domain:set_time"],
         args: Some(&REMOTE_DOMAIN_SET_TIME_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2715,7 +2715,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 339, name: "DOMAIN_EVENT_BLOCK_JOB_2",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 6), access: &[],
+        repeatable: false, since: Release::new(1, 2, 6), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_BLOCK_JOB_2_MSG),
     },
     ProcedureSchema {
@@ -2723,7 +2723,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 340, name: "NODE_GET_FREE_PAGES",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 6), access: &["connect:read"],
+        repeatable: true, since: Release::new(1, 2, 6), access: &["connect:read"],
         args: Some(&REMOTE_NODE_GET_FREE_PAGES_ARGS), ret: Some(&REMOTE_NODE_GET_FREE_PAGES_RET),
     },
     ProcedureSchema {
@@ -2731,7 +2731,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 341, name: "NETWORK_GET_DHCP_LEASES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 6), access: &["network:read"],
+        repeatable: true, since: Release::new(1, 2, 6), access: &["network:read"],
         args: Some(&REMOTE_NETWORK_GET_DHCP_LEASES_ARGS), ret: Some(&REMOTE_NETWORK_GET_DHCP_LEASES_RET),
     },
     ProcedureSchema {
@@ -2739,7 +2739,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 342, name: "CONNECT_GET_DOMAIN_CAPABILITIES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 7), access: &["connect:write"],
+        repeatable: false, since: Release::new(1, 2, 7), access: &["connect:write"],
         args: Some(&REMOTE_CONNECT_GET_DOMAIN_CAPABILITIES_ARGS), ret: Some(&REMOTE_CONNECT_GET_DOMAIN_CAPABILITIES_RET),
     },
     ProcedureSchema {
@@ -2747,7 +2747,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 343, name: "DOMAIN_OPEN_GRAPHICS_FD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 8), access: &["domain:open_graphics"],
+        repeatable: false, since: Release::new(1, 2, 8), access: &["domain:open_graphics"],
         args: Some(&REMOTE_DOMAIN_OPEN_GRAPHICS_FD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2755,7 +2755,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 344, name: "CONNECT_GET_ALL_DOMAIN_STATS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 8), access: &["connect:search_domains"],
+        repeatable: true, since: Release::new(1, 2, 8), access: &["connect:search_domains"],
         args: Some(&REMOTE_CONNECT_GET_ALL_DOMAIN_STATS_ARGS), ret: Some(&REMOTE_CONNECT_GET_ALL_DOMAIN_STATS_RET),
     },
     ProcedureSchema {
@@ -2763,7 +2763,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 345, name: "DOMAIN_BLOCK_COPY",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 8), access: &["domain:block_write"],
+        repeatable: false, since: Release::new(1, 2, 8), access: &["domain:block_write"],
         args: Some(&REMOTE_DOMAIN_BLOCK_COPY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2771,7 +2771,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 346, name: "DOMAIN_EVENT_CALLBACK_TUNABLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 9), access: &[],
+        repeatable: false, since: Release::new(1, 2, 9), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_TUNABLE_MSG),
     },
     ProcedureSchema {
@@ -2779,7 +2779,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 347, name: "NODE_ALLOC_PAGES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 9), access: &["connect:write"],
+        repeatable: false, since: Release::new(1, 2, 9), access: &["connect:write"],
         args: Some(&REMOTE_NODE_ALLOC_PAGES_ARGS), ret: Some(&REMOTE_NODE_ALLOC_PAGES_RET),
     },
     ProcedureSchema {
@@ -2787,7 +2787,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 348, name: "DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 11), access: &[],
+        repeatable: false, since: Release::new(1, 2, 11), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_AGENT_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -2795,7 +2795,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 349, name: "DOMAIN_GET_FSINFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 11), access: &["domain:fs_freeze"],
+        repeatable: false, since: Release::new(1, 2, 11), access: &["domain:fs_freeze"],
         args: Some(&REMOTE_DOMAIN_GET_FSINFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_FSINFO_RET),
     },
     ProcedureSchema {
@@ -2803,7 +2803,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 350, name: "DOMAIN_DEFINE_XML_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 12), access: &["domain:write", "domain:save"],
+        repeatable: false, since: Release::new(1, 2, 12), access: &["domain:write", "domain:save"],
         args: Some(&REMOTE_DOMAIN_DEFINE_XML_FLAGS_ARGS), ret: Some(&REMOTE_DOMAIN_DEFINE_XML_FLAGS_RET),
     },
     ProcedureSchema {
@@ -2811,7 +2811,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 351, name: "DOMAIN_GET_IOTHREAD_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 14), access: &["domain:read"],
+        repeatable: true, since: Release::new(1, 2, 14), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_IOTHREAD_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_IOTHREAD_INFO_RET),
     },
     ProcedureSchema {
@@ -2819,7 +2819,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 352, name: "DOMAIN_PIN_IOTHREAD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 14), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(1, 2, 14), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_PIN_IOTHREAD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2827,7 +2827,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 353, name: "DOMAIN_INTERFACE_ADDRESSES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 14), access: &["domain:read", "domain:write::source:VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT"],
+        repeatable: false, since: Release::new(1, 2, 14), access: &["domain:read", "domain:write::source:VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT"],
         args: Some(&REMOTE_DOMAIN_INTERFACE_ADDRESSES_ARGS), ret: Some(&REMOTE_DOMAIN_INTERFACE_ADDRESSES_RET),
     },
     ProcedureSchema {
@@ -2835,7 +2835,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 354, name: "DOMAIN_EVENT_CALLBACK_DEVICE_ADDED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 15), access: &[],
+        repeatable: false, since: Release::new(1, 2, 15), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_DEVICE_ADDED_MSG),
     },
     ProcedureSchema {
@@ -2843,7 +2843,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 355, name: "DOMAIN_ADD_IOTHREAD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 15), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(1, 2, 15), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_ADD_IOTHREAD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2851,7 +2851,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 356, name: "DOMAIN_DEL_IOTHREAD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 15), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(1, 2, 15), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_DEL_IOTHREAD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2859,7 +2859,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 357, name: "DOMAIN_SET_USER_PASSWORD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 16), access: &["domain:set_password"],
+        repeatable: false, since: Release::new(1, 2, 16), access: &["domain:set_password"],
         args: Some(&REMOTE_DOMAIN_SET_USER_PASSWORD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2867,7 +2867,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 358, name: "DOMAIN_RENAME",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 19), access: &["domain:write", "domain:save"],
+        repeatable: false, since: Release::new(1, 2, 19), access: &["domain:write", "domain:save"],
         args: Some(&REMOTE_DOMAIN_RENAME_ARGS), ret: Some(&REMOTE_DOMAIN_RENAME_RET),
     },
     ProcedureSchema {
@@ -2875,7 +2875,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 359, name: "DOMAIN_EVENT_CALLBACK_MIGRATION_ITERATION",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 3, 2), access: &[],
+        repeatable: false, since: Release::new(1, 3, 2), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_MIGRATION_ITERATION_MSG),
     },
     ProcedureSchema {
@@ -2883,7 +2883,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 360, name: "CONNECT_REGISTER_CLOSE_CALLBACK",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &["connect:getattr"],
+        repeatable: false, since: Release::new(0, 10, 0), access: &["connect:getattr"],
         args: None, ret: None,
     },
     ProcedureSchema {
@@ -2891,7 +2891,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 361, name: "CONNECT_UNREGISTER_CLOSE_CALLBACK",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &["connect:getattr"],
+        repeatable: false, since: Release::new(0, 10, 0), access: &["connect:getattr"],
         args: None, ret: None,
     },
     ProcedureSchema {
@@ -2899,7 +2899,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 362, name: "CONNECT_EVENT_CONNECTION_CLOSED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 3, 3), access: &[],
+        repeatable: false, since: Release::new(1, 3, 3), access: &[],
         args: None, ret: Some(&REMOTE_CONNECT_EVENT_CONNECTION_CLOSED_MSG),
     },
     ProcedureSchema {
@@ -2907,7 +2907,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 363, name: "DOMAIN_EVENT_CALLBACK_JOB_COMPLETED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 3, 3), access: &[],
+        repeatable: false, since: Release::new(1, 3, 3), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_JOB_COMPLETED_MSG),
     },
     ProcedureSchema {
@@ -2915,7 +2915,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 364, name: "DOMAIN_MIGRATE_START_POST_COPY",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 3, 3), access: &["domain:migrate"],
+        repeatable: false, since: Release::new(1, 3, 3), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_START_POST_COPY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2923,7 +2923,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 365, name: "DOMAIN_GET_PERF_EVENTS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 3, 3), access: &["domain:read"],
+        repeatable: true, since: Release::new(1, 3, 3), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_PERF_EVENTS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_PERF_EVENTS_RET),
     },
     ProcedureSchema {
@@ -2931,7 +2931,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 366, name: "DOMAIN_SET_PERF_EVENTS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 3, 3), access: &["domain:write"],
+        repeatable: false, since: Release::new(1, 3, 3), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_PERF_EVENTS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2939,7 +2939,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 367, name: "DOMAIN_EVENT_CALLBACK_DEVICE_REMOVAL_FAILED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 3, 4), access: &[],
+        repeatable: false, since: Release::new(1, 3, 4), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_DEVICE_REMOVAL_FAILED_MSG),
     },
     ProcedureSchema {
@@ -2947,7 +2947,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 368, name: "CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &["connect:search_storage_pools"],
+        repeatable: false, since: Release::new(2, 0, 0), access: &["connect:search_storage_pools"],
         args: Some(&REMOTE_CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY_ARGS), ret: Some(&REMOTE_CONNECT_STORAGE_POOL_EVENT_REGISTER_ANY_RET),
     },
     ProcedureSchema {
@@ -2955,7 +2955,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 369, name: "CONNECT_STORAGE_POOL_EVENT_DEREGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &["connect:read"],
+        repeatable: false, since: Release::new(2, 0, 0), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_STORAGE_POOL_EVENT_DEREGISTER_ANY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2963,7 +2963,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 370, name: "STORAGE_POOL_EVENT_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: None, ret: Some(&REMOTE_STORAGE_POOL_EVENT_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -2971,7 +2971,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 371, name: "DOMAIN_GET_GUEST_VCPUS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(2, 0, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_GET_GUEST_VCPUS_ARGS), ret: Some(&REMOTE_DOMAIN_GET_GUEST_VCPUS_RET),
     },
     ProcedureSchema {
@@ -2979,7 +2979,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 372, name: "DOMAIN_SET_GUEST_VCPUS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(2, 0, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_GUEST_VCPUS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -2987,7 +2987,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 373, name: "STORAGE_POOL_EVENT_REFRESH",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: None, ret: Some(&REMOTE_STORAGE_POOL_EVENT_REFRESH_MSG),
     },
     ProcedureSchema {
@@ -2995,7 +2995,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 374, name: "CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 2, 0), access: &["connect:search_node_devices"],
+        repeatable: false, since: Release::new(2, 2, 0), access: &["connect:search_node_devices"],
         args: Some(&REMOTE_CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY_ARGS), ret: Some(&REMOTE_CONNECT_NODE_DEVICE_EVENT_REGISTER_ANY_RET),
     },
     ProcedureSchema {
@@ -3003,7 +3003,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 375, name: "CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 2, 0), access: &["connect:read"],
+        repeatable: false, since: Release::new(2, 2, 0), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_NODE_DEVICE_EVENT_DEREGISTER_ANY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3011,7 +3011,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 376, name: "NODE_DEVICE_EVENT_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 2, 0), access: &[],
+        repeatable: false, since: Release::new(2, 2, 0), access: &[],
         args: None, ret: Some(&REMOTE_NODE_DEVICE_EVENT_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -3019,7 +3019,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 377, name: "NODE_DEVICE_EVENT_UPDATE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 2, 0), access: &[],
+        repeatable: false, since: Release::new(2, 2, 0), access: &[],
         args: None, ret: Some(&REMOTE_NODE_DEVICE_EVENT_UPDATE_MSG),
     },
     ProcedureSchema {
@@ -3027,7 +3027,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 378, name: "STORAGE_VOL_GET_INFO_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &["storage_vol:read"],
+        repeatable: true, since: Release::new(3, 0, 0), access: &["storage_vol:read"],
         args: Some(&REMOTE_STORAGE_VOL_GET_INFO_FLAGS_ARGS), ret: Some(&REMOTE_STORAGE_VOL_GET_INFO_FLAGS_RET),
     },
     ProcedureSchema {
@@ -3035,7 +3035,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 379, name: "DOMAIN_EVENT_CALLBACK_METADATA_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &[],
+        repeatable: false, since: Release::new(3, 0, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_METADATA_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -3043,7 +3043,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 380, name: "CONNECT_SECRET_EVENT_REGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &["connect:search_secrets"],
+        repeatable: false, since: Release::new(3, 0, 0), access: &["connect:search_secrets"],
         args: Some(&REMOTE_CONNECT_SECRET_EVENT_REGISTER_ANY_ARGS), ret: Some(&REMOTE_CONNECT_SECRET_EVENT_REGISTER_ANY_RET),
     },
     ProcedureSchema {
@@ -3051,7 +3051,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 381, name: "CONNECT_SECRET_EVENT_DEREGISTER_ANY",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &["connect:read"],
+        repeatable: false, since: Release::new(3, 0, 0), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_SECRET_EVENT_DEREGISTER_ANY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3059,7 +3059,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 382, name: "SECRET_EVENT_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &[],
+        repeatable: false, since: Release::new(3, 0, 0), access: &[],
         args: None, ret: Some(&REMOTE_SECRET_EVENT_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -3067,7 +3067,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 383, name: "SECRET_EVENT_VALUE_CHANGED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &[],
+        repeatable: false, since: Release::new(3, 0, 0), access: &[],
         args: None, ret: Some(&REMOTE_SECRET_EVENT_VALUE_CHANGED_MSG),
     },
     ProcedureSchema {
@@ -3075,7 +3075,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 384, name: "DOMAIN_SET_VCPU",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 1, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(3, 1, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_VCPU_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3083,7 +3083,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 385, name: "DOMAIN_EVENT_BLOCK_THRESHOLD",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 2, 0), access: &[],
+        repeatable: false, since: Release::new(3, 2, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_BLOCK_THRESHOLD_MSG),
     },
     ProcedureSchema {
@@ -3091,7 +3091,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 386, name: "DOMAIN_SET_BLOCK_THRESHOLD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 1, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(3, 1, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_BLOCK_THRESHOLD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3099,7 +3099,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 387, name: "DOMAIN_MIGRATE_GET_MAX_DOWNTIME",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 7, 0), access: &["domain:migrate"],
+        repeatable: true, since: Release::new(3, 7, 0), access: &["domain:migrate"],
         args: Some(&REMOTE_DOMAIN_MIGRATE_GET_MAX_DOWNTIME_ARGS), ret: Some(&REMOTE_DOMAIN_MIGRATE_GET_MAX_DOWNTIME_RET),
     },
     ProcedureSchema {
@@ -3107,7 +3107,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 388, name: "DOMAIN_MANAGED_SAVE_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 7, 0), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_SAVE_IMAGE_XML_SECURE"],
+        repeatable: true, since: Release::new(3, 7, 0), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_SAVE_IMAGE_XML_SECURE"],
         args: Some(&REMOTE_DOMAIN_MANAGED_SAVE_GET_XML_DESC_ARGS), ret: Some(&REMOTE_DOMAIN_MANAGED_SAVE_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -3115,7 +3115,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 389, name: "DOMAIN_MANAGED_SAVE_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 7, 0), access: &["domain:write", "domain:hibernate"],
+        repeatable: false, since: Release::new(3, 7, 0), access: &["domain:write", "domain:hibernate"],
         args: Some(&REMOTE_DOMAIN_MANAGED_SAVE_DEFINE_XML_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3123,7 +3123,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 390, name: "DOMAIN_SET_LIFECYCLE_ACTION",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 9, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(3, 9, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_LIFECYCLE_ACTION_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3131,7 +3131,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 391, name: "STORAGE_POOL_LOOKUP_BY_TARGET_PATH",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 1, 0), access: &["storage_pool:getattr"],
+        repeatable: true, since: Release::new(4, 1, 0), access: &["storage_pool:getattr"],
         args: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_TARGET_PATH_ARGS), ret: Some(&REMOTE_STORAGE_POOL_LOOKUP_BY_TARGET_PATH_RET),
     },
     ProcedureSchema {
@@ -3139,7 +3139,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 392, name: "DOMAIN_DETACH_DEVICE_ALIAS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 4, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(4, 4, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_DETACH_DEVICE_ALIAS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3147,7 +3147,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 393, name: "CONNECT_COMPARE_HYPERVISOR_CPU",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 4, 0), access: &["connect:write"],
+        repeatable: false, since: Release::new(4, 4, 0), access: &["connect:write"],
         args: Some(&REMOTE_CONNECT_COMPARE_HYPERVISOR_CPU_ARGS), ret: Some(&REMOTE_CONNECT_COMPARE_HYPERVISOR_CPU_RET),
     },
     ProcedureSchema {
@@ -3155,7 +3155,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 394, name: "CONNECT_BASELINE_HYPERVISOR_CPU",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 4, 0), access: &["connect:write"],
+        repeatable: false, since: Release::new(4, 4, 0), access: &["connect:write"],
         args: Some(&REMOTE_CONNECT_BASELINE_HYPERVISOR_CPU_ARGS), ret: Some(&REMOTE_CONNECT_BASELINE_HYPERVISOR_CPU_RET),
     },
     ProcedureSchema {
@@ -3163,7 +3163,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 395, name: "NODE_GET_SEV_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 5, 0), access: &["connect:read"],
+        repeatable: true, since: Release::new(4, 5, 0), access: &["connect:read"],
         args: Some(&REMOTE_NODE_GET_SEV_INFO_ARGS), ret: Some(&REMOTE_NODE_GET_SEV_INFO_RET),
     },
     ProcedureSchema {
@@ -3171,7 +3171,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 396, name: "DOMAIN_GET_LAUNCH_SECURITY_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 5, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(4, 5, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_LAUNCH_SECURITY_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_LAUNCH_SECURITY_INFO_RET),
     },
     ProcedureSchema {
@@ -3179,7 +3179,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 397, name: "NWFILTER_BINDING_LOOKUP_BY_PORT_DEV",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 5, 0), access: &["nwfilter_binding:getattr"],
+        repeatable: true, since: Release::new(4, 5, 0), access: &["nwfilter_binding:getattr"],
         args: Some(&REMOTE_NWFILTER_BINDING_LOOKUP_BY_PORT_DEV_ARGS), ret: Some(&REMOTE_NWFILTER_BINDING_LOOKUP_BY_PORT_DEV_RET),
     },
     ProcedureSchema {
@@ -3187,7 +3187,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 398, name: "NWFILTER_BINDING_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 5, 0), access: &["nwfilter_binding:read"],
+        repeatable: true, since: Release::new(4, 5, 0), access: &["nwfilter_binding:read"],
         args: Some(&REMOTE_NWFILTER_BINDING_GET_XML_DESC_ARGS), ret: Some(&REMOTE_NWFILTER_BINDING_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -3195,7 +3195,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 399, name: "NWFILTER_BINDING_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 5, 0), access: &["nwfilter_binding:create"],
+        repeatable: false, since: Release::new(4, 5, 0), access: &["nwfilter_binding:create"],
         args: Some(&REMOTE_NWFILTER_BINDING_CREATE_XML_ARGS), ret: Some(&REMOTE_NWFILTER_BINDING_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -3203,7 +3203,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 400, name: "NWFILTER_BINDING_DELETE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 5, 0), access: &["nwfilter_binding:delete"],
+        repeatable: false, since: Release::new(4, 5, 0), access: &["nwfilter_binding:delete"],
         args: Some(&REMOTE_NWFILTER_BINDING_DELETE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3211,7 +3211,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 401, name: "CONNECT_LIST_ALL_NWFILTER_BINDINGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 5, 0), access: &["connect:search_nwfilter_bindings"],
+        repeatable: true, since: Release::new(4, 5, 0), access: &["connect:search_nwfilter_bindings"],
         args: Some(&REMOTE_CONNECT_LIST_ALL_NWFILTER_BINDINGS_ARGS), ret: Some(&REMOTE_CONNECT_LIST_ALL_NWFILTER_BINDINGS_RET),
     },
     ProcedureSchema {
@@ -3219,7 +3219,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 402, name: "DOMAIN_SET_IOTHREAD_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(4, 10, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(4, 10, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_IOTHREAD_PARAMS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3227,7 +3227,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 403, name: "CONNECT_GET_STORAGE_POOL_CAPABILITIES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 2, 0), access: &["connect:read"],
+        repeatable: true, since: Release::new(5, 2, 0), access: &["connect:read"],
         args: Some(&REMOTE_CONNECT_GET_STORAGE_POOL_CAPABILITIES_ARGS), ret: Some(&REMOTE_CONNECT_GET_STORAGE_POOL_CAPABILITIES_RET),
     },
     ProcedureSchema {
@@ -3235,7 +3235,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 404, name: "NETWORK_LIST_ALL_PORTS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 5, 0), access: &["network:search_ports"],
+        repeatable: true, since: Release::new(5, 5, 0), access: &["network:search_ports"],
         args: Some(&REMOTE_NETWORK_LIST_ALL_PORTS_ARGS), ret: Some(&REMOTE_NETWORK_LIST_ALL_PORTS_RET),
     },
     ProcedureSchema {
@@ -3243,7 +3243,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 405, name: "NETWORK_PORT_LOOKUP_BY_UUID",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 5, 0), access: &["network_port:getattr"],
+        repeatable: true, since: Release::new(5, 5, 0), access: &["network_port:getattr"],
         args: Some(&REMOTE_NETWORK_PORT_LOOKUP_BY_UUID_ARGS), ret: Some(&REMOTE_NETWORK_PORT_LOOKUP_BY_UUID_RET),
     },
     ProcedureSchema {
@@ -3251,7 +3251,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 406, name: "NETWORK_PORT_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 5, 0), access: &["network_port:create"],
+        repeatable: false, since: Release::new(5, 5, 0), access: &["network_port:create"],
         args: Some(&REMOTE_NETWORK_PORT_CREATE_XML_ARGS), ret: Some(&REMOTE_NETWORK_PORT_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -3259,7 +3259,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 407, name: "NETWORK_PORT_GET_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 5, 0), access: &["network_port:read"],
+        repeatable: true, since: Release::new(5, 5, 0), access: &["network_port:read"],
         args: Some(&REMOTE_NETWORK_PORT_GET_PARAMETERS_ARGS), ret: Some(&REMOTE_NETWORK_PORT_GET_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -3267,7 +3267,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 408, name: "NETWORK_PORT_SET_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 5, 0), access: &["network_port:write"],
+        repeatable: false, since: Release::new(5, 5, 0), access: &["network_port:write"],
         args: Some(&REMOTE_NETWORK_PORT_SET_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3275,7 +3275,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 409, name: "NETWORK_PORT_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 5, 0), access: &["network_port:read"],
+        repeatable: true, since: Release::new(5, 5, 0), access: &["network_port:read"],
         args: Some(&REMOTE_NETWORK_PORT_GET_XML_DESC_ARGS), ret: Some(&REMOTE_NETWORK_PORT_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -3283,7 +3283,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 410, name: "NETWORK_PORT_DELETE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 5, 0), access: &["network_port:delete"],
+        repeatable: false, since: Release::new(5, 5, 0), access: &["network_port:delete"],
         args: Some(&REMOTE_NETWORK_PORT_DELETE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3291,7 +3291,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 411, name: "DOMAIN_CHECKPOINT_CREATE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 6, 0), access: &["domain:checkpoint", "domain:fs_freeze:VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE"],
+        repeatable: false, since: Release::new(5, 6, 0), access: &["domain:checkpoint", "domain:fs_freeze:VIR_DOMAIN_CHECKPOINT_CREATE_QUIESCE"],
         args: Some(&REMOTE_DOMAIN_CHECKPOINT_CREATE_XML_ARGS), ret: Some(&REMOTE_DOMAIN_CHECKPOINT_CREATE_XML_RET),
     },
     ProcedureSchema {
@@ -3299,7 +3299,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 412, name: "DOMAIN_CHECKPOINT_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 6, 0), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_CHECKPOINT_XML_SECURE"],
+        repeatable: true, since: Release::new(5, 6, 0), access: &["domain:read", "domain:read_secure:VIR_DOMAIN_CHECKPOINT_XML_SECURE"],
         args: Some(&REMOTE_DOMAIN_CHECKPOINT_GET_XML_DESC_ARGS), ret: Some(&REMOTE_DOMAIN_CHECKPOINT_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -3307,7 +3307,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 413, name: "DOMAIN_LIST_ALL_CHECKPOINTS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 6, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(5, 6, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_LIST_ALL_CHECKPOINTS_ARGS), ret: Some(&REMOTE_DOMAIN_LIST_ALL_CHECKPOINTS_RET),
     },
     ProcedureSchema {
@@ -3315,7 +3315,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 414, name: "DOMAIN_CHECKPOINT_LIST_ALL_CHILDREN",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 6, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(5, 6, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_CHECKPOINT_LIST_ALL_CHILDREN_ARGS), ret: Some(&REMOTE_DOMAIN_CHECKPOINT_LIST_ALL_CHILDREN_RET),
     },
     ProcedureSchema {
@@ -3323,7 +3323,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 415, name: "DOMAIN_CHECKPOINT_LOOKUP_BY_NAME",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 6, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(5, 6, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_CHECKPOINT_LOOKUP_BY_NAME_ARGS), ret: Some(&REMOTE_DOMAIN_CHECKPOINT_LOOKUP_BY_NAME_RET),
     },
     ProcedureSchema {
@@ -3331,7 +3331,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 416, name: "DOMAIN_CHECKPOINT_GET_PARENT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 6, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(5, 6, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_CHECKPOINT_GET_PARENT_ARGS), ret: Some(&REMOTE_DOMAIN_CHECKPOINT_GET_PARENT_RET),
     },
     ProcedureSchema {
@@ -3339,7 +3339,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 417, name: "DOMAIN_CHECKPOINT_DELETE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 6, 0), access: &["domain:checkpoint"],
+        repeatable: false, since: Release::new(5, 6, 0), access: &["domain:checkpoint"],
         args: Some(&REMOTE_DOMAIN_CHECKPOINT_DELETE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3347,7 +3347,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 418, name: "DOMAIN_GET_GUEST_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 7, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(5, 7, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_GET_GUEST_INFO_ARGS), ret: Some(&REMOTE_DOMAIN_GET_GUEST_INFO_RET),
     },
     ProcedureSchema {
@@ -3355,7 +3355,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 419, name: "CONNECT_SET_IDENTITY",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 8, 0), access: &["connect:write"],
+        repeatable: false, since: Release::new(5, 8, 0), access: &["connect:write"],
         args: Some(&REMOTE_CONNECT_SET_IDENTITY_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3363,7 +3363,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 420, name: "DOMAIN_AGENT_SET_RESPONSE_TIMEOUT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(5, 10, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(5, 10, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_AGENT_SET_RESPONSE_TIMEOUT_ARGS), ret: Some(&REMOTE_DOMAIN_AGENT_SET_RESPONSE_TIMEOUT_RET),
     },
     ProcedureSchema {
@@ -3371,7 +3371,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 421, name: "DOMAIN_BACKUP_BEGIN",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(6, 0, 0), access: &["domain:checkpoint", "domain:block_write"],
+        repeatable: false, since: Release::new(6, 0, 0), access: &["domain:checkpoint", "domain:block_write"],
         args: Some(&REMOTE_DOMAIN_BACKUP_BEGIN_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3379,7 +3379,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 422, name: "DOMAIN_BACKUP_GET_XML_DESC",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(6, 0, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(6, 0, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_BACKUP_GET_XML_DESC_ARGS), ret: Some(&REMOTE_DOMAIN_BACKUP_GET_XML_DESC_RET),
     },
     ProcedureSchema {
@@ -3387,7 +3387,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 423, name: "DOMAIN_EVENT_MEMORY_FAILURE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(6, 9, 0), access: &[],
+        repeatable: false, since: Release::new(6, 9, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_MEMORY_FAILURE_MSG),
     },
     ProcedureSchema {
@@ -3395,7 +3395,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 424, name: "DOMAIN_AUTHORIZED_SSH_KEYS_GET",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(6, 10, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(6, 10, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_AUTHORIZED_SSH_KEYS_GET_ARGS), ret: Some(&REMOTE_DOMAIN_AUTHORIZED_SSH_KEYS_GET_RET),
     },
     ProcedureSchema {
@@ -3403,7 +3403,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 425, name: "DOMAIN_AUTHORIZED_SSH_KEYS_SET",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(6, 10, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(6, 10, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_AUTHORIZED_SSH_KEYS_SET_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3411,7 +3411,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 426, name: "DOMAIN_GET_MESSAGES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 1, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(7, 1, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_MESSAGES_ARGS), ret: Some(&REMOTE_DOMAIN_GET_MESSAGES_RET),
     },
     ProcedureSchema {
@@ -3419,7 +3419,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 427, name: "DOMAIN_START_DIRTY_RATE_CALC",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 2, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(7, 2, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_START_DIRTY_RATE_CALC_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3427,7 +3427,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 428, name: "NODE_DEVICE_DEFINE_XML",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 3, 0), access: &["node_device:write", "node_device:save"],
+        repeatable: false, since: Release::new(7, 3, 0), access: &["node_device:write", "node_device:save"],
         args: Some(&REMOTE_NODE_DEVICE_DEFINE_XML_ARGS), ret: Some(&REMOTE_NODE_DEVICE_DEFINE_XML_RET),
     },
     ProcedureSchema {
@@ -3435,7 +3435,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 429, name: "NODE_DEVICE_UNDEFINE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 3, 0), access: &["node_device:delete"],
+        repeatable: false, since: Release::new(7, 3, 0), access: &["node_device:delete"],
         args: Some(&REMOTE_NODE_DEVICE_UNDEFINE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3443,7 +3443,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 430, name: "NODE_DEVICE_CREATE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 3, 0), access: &["node_device:start"],
+        repeatable: false, since: Release::new(7, 3, 0), access: &["node_device:start"],
         args: Some(&REMOTE_NODE_DEVICE_CREATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3451,7 +3451,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 431, name: "NWFILTER_DEFINE_XML_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 7, 0), access: &["nwfilter:write", "nwfilter:save"],
+        repeatable: false, since: Release::new(7, 7, 0), access: &["nwfilter:write", "nwfilter:save"],
         args: Some(&REMOTE_NWFILTER_DEFINE_XML_FLAGS_ARGS), ret: Some(&REMOTE_NWFILTER_DEFINE_XML_FLAGS_RET),
     },
     ProcedureSchema {
@@ -3459,7 +3459,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 432, name: "NETWORK_DEFINE_XML_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 7, 0), access: &["network:write", "network:save"],
+        repeatable: false, since: Release::new(7, 7, 0), access: &["network:write", "network:save"],
         args: Some(&REMOTE_NETWORK_DEFINE_XML_FLAGS_ARGS), ret: Some(&REMOTE_NETWORK_DEFINE_XML_FLAGS_RET),
     },
     ProcedureSchema {
@@ -3467,7 +3467,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 433, name: "NODE_DEVICE_GET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 8, 0), access: &["node_device:read"],
+        repeatable: true, since: Release::new(7, 8, 0), access: &["node_device:read"],
         args: Some(&REMOTE_NODE_DEVICE_GET_AUTOSTART_ARGS), ret: Some(&REMOTE_NODE_DEVICE_GET_AUTOSTART_RET),
     },
     ProcedureSchema {
@@ -3475,7 +3475,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 434, name: "NODE_DEVICE_SET_AUTOSTART",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 8, 0), access: &["node_device:write"],
+        repeatable: false, since: Release::new(7, 8, 0), access: &["node_device:write"],
         args: Some(&REMOTE_NODE_DEVICE_SET_AUTOSTART_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3483,7 +3483,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 435, name: "NODE_DEVICE_IS_PERSISTENT",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 8, 0), access: &["node_device:read"],
+        repeatable: true, since: Release::new(7, 8, 0), access: &["node_device:read"],
         args: Some(&REMOTE_NODE_DEVICE_IS_PERSISTENT_ARGS), ret: Some(&REMOTE_NODE_DEVICE_IS_PERSISTENT_RET),
     },
     ProcedureSchema {
@@ -3491,7 +3491,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 436, name: "NODE_DEVICE_IS_ACTIVE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 8, 0), access: &["node_device:read"],
+        repeatable: true, since: Release::new(7, 8, 0), access: &["node_device:read"],
         args: Some(&REMOTE_NODE_DEVICE_IS_ACTIVE_ARGS), ret: Some(&REMOTE_NODE_DEVICE_IS_ACTIVE_RET),
     },
     ProcedureSchema {
@@ -3499,7 +3499,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 437, name: "NETWORK_CREATE_XML_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 8, 0), access: &["network:write", "network:start"],
+        repeatable: false, since: Release::new(7, 8, 0), access: &["network:write", "network:start"],
         args: Some(&REMOTE_NETWORK_CREATE_XML_FLAGS_ARGS), ret: Some(&REMOTE_NETWORK_CREATE_XML_FLAGS_RET),
     },
     ProcedureSchema {
@@ -3507,7 +3507,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 438, name: "DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(7, 9, 0), access: &[],
+        repeatable: false, since: Release::new(7, 9, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_MEMORY_DEVICE_SIZE_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -3515,7 +3515,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 439, name: "DOMAIN_SET_LAUNCH_SECURITY_STATE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(8, 0, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(8, 0, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_LAUNCH_SECURITY_STATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3523,7 +3523,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 440, name: "DOMAIN_SAVE_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(8, 4, 0), access: &["domain:hibernate"],
+        repeatable: false, since: Release::new(8, 4, 0), access: &["domain:hibernate"],
         args: Some(&REMOTE_DOMAIN_SAVE_PARAMS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3531,7 +3531,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 441, name: "DOMAIN_RESTORE_PARAMS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(8, 4, 0), access: &["domain:start", "domain:write"],
+        repeatable: false, since: Release::new(8, 4, 0), access: &["domain:start", "domain:write"],
         args: Some(&REMOTE_DOMAIN_RESTORE_PARAMS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3539,7 +3539,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 442, name: "DOMAIN_ABORT_JOB_FLAGS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(8, 5, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(8, 5, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_ABORT_JOB_FLAGS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3547,7 +3547,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 443, name: "DOMAIN_FD_ASSOCIATE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(9, 0, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(9, 0, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_FD_ASSOCIATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3555,7 +3555,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 444, name: "NETWORK_SET_METADATA",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(9, 7, 0), access: &["network:write", "network:save:!VIR_NETWORK_UPDATE_AFFECT_CONFIG|VIR_NETWORK_UPDATE_AFFECT_LIVE", "network:save:VIR_NETWORK_UPDATE_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(9, 7, 0), access: &["network:write", "network:save:!VIR_NETWORK_UPDATE_AFFECT_CONFIG|VIR_NETWORK_UPDATE_AFFECT_LIVE", "network:save:VIR_NETWORK_UPDATE_AFFECT_CONFIG"],
         args: Some(&REMOTE_NETWORK_SET_METADATA_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3563,7 +3563,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 445, name: "NETWORK_GET_METADATA",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(9, 7, 0), access: &["network:read"],
+        repeatable: true, since: Release::new(9, 7, 0), access: &["network:read"],
         args: Some(&REMOTE_NETWORK_GET_METADATA_ARGS), ret: Some(&REMOTE_NETWORK_GET_METADATA_RET),
     },
     ProcedureSchema {
@@ -3571,7 +3571,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 446, name: "NETWORK_EVENT_CALLBACK_METADATA_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(9, 8, 0), access: &[],
+        repeatable: false, since: Release::new(9, 8, 0), access: &[],
         args: None, ret: Some(&REMOTE_NETWORK_EVENT_CALLBACK_METADATA_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -3579,7 +3579,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 447, name: "NODE_DEVICE_UPDATE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(10, 1, 0), access: &["node_device:write", "node_device:save:!VIR_NODE_DEVICE_UPDATE_AFFECT_CONFIG|VIR_NODE_DEVICE_UPDATE_AFFECT_LIVE", "node_device:save:VIR_NODE_DEVICE_UPDATE_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(10, 1, 0), access: &["node_device:write", "node_device:save:!VIR_NODE_DEVICE_UPDATE_AFFECT_CONFIG|VIR_NODE_DEVICE_UPDATE_AFFECT_LIVE", "node_device:save:VIR_NODE_DEVICE_UPDATE_AFFECT_CONFIG"],
         args: Some(&REMOTE_NODE_DEVICE_UPDATE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3587,7 +3587,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 448, name: "DOMAIN_GRAPHICS_RELOAD",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(10, 2, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(10, 2, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_GRAPHICS_RELOAD_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3595,7 +3595,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 449, name: "DOMAIN_GET_AUTOSTART_ONCE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(11, 2, 0), access: &["domain:read"],
+        repeatable: true, since: Release::new(11, 2, 0), access: &["domain:read"],
         args: Some(&REMOTE_DOMAIN_GET_AUTOSTART_ONCE_ARGS), ret: Some(&REMOTE_DOMAIN_GET_AUTOSTART_ONCE_RET),
     },
     ProcedureSchema {
@@ -3603,7 +3603,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 450, name: "DOMAIN_SET_AUTOSTART_ONCE",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(11, 2, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(11, 2, 0), access: &["domain:write"],
         args: Some(&REMOTE_DOMAIN_SET_AUTOSTART_ONCE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3611,7 +3611,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 451, name: "DOMAIN_SET_THROTTLE_GROUP",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(11, 2, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(11, 2, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_SET_THROTTLE_GROUP_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3619,7 +3619,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 452, name: "DOMAIN_DEL_THROTTLE_GROUP",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(11, 2, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
+        repeatable: false, since: Release::new(11, 2, 0), access: &["domain:write", "domain:save:!VIR_DOMAIN_AFFECT_CONFIG|VIR_DOMAIN_AFFECT_LIVE", "domain:save:VIR_DOMAIN_AFFECT_CONFIG"],
         args: Some(&REMOTE_DOMAIN_DEL_THROTTLE_GROUP_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3627,7 +3627,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 453, name: "DOMAIN_EVENT_NIC_MAC_CHANGE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(11, 2, 0), access: &[],
+        repeatable: false, since: Release::new(11, 2, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_NIC_MAC_CHANGE_MSG),
     },
     ProcedureSchema {
@@ -3635,7 +3635,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 454, name: "DOMAIN_EVENT_VCPU_REMOVED",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(12, 4, 0), access: &[],
+        repeatable: false, since: Release::new(12, 4, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_VCPU_REMOVED_MSG),
     },
     ProcedureSchema {
@@ -3643,7 +3643,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 455, name: "DOMAIN_EVENT_CALLBACK_CHANNEL_LIFECYCLE",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(12, 4, 0), access: &[],
+        repeatable: false, since: Release::new(12, 4, 0), access: &[],
         args: None, ret: Some(&REMOTE_DOMAIN_EVENT_CALLBACK_CHANNEL_LIFECYCLE_MSG),
     },
     ProcedureSchema {
@@ -3651,7 +3651,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 456, name: "DOMAIN_ANNOUNCE_INTERFACE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(12, 5, 0), access: &[],
+        repeatable: false, since: Release::new(12, 5, 0), access: &[],
         args: Some(&REMOTE_DOMAIN_ANNOUNCE_INTERFACE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3659,7 +3659,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 1, name: "DOMAIN_MONITOR_COMMAND",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 8, 3), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 8, 3), access: &["domain:write"],
         args: Some(&QEMU_DOMAIN_MONITOR_COMMAND_ARGS), ret: Some(&QEMU_DOMAIN_MONITOR_COMMAND_RET),
     },
     ProcedureSchema {
@@ -3667,7 +3667,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 2, name: "DOMAIN_ATTACH",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 9, 4), access: &["domain:start", "domain:write"],
+        repeatable: false, since: Release::new(0, 9, 4), access: &["domain:start", "domain:write"],
         args: Some(&QEMU_DOMAIN_ATTACH_ARGS), ret: Some(&QEMU_DOMAIN_ATTACH_RET),
     },
     ProcedureSchema {
@@ -3675,7 +3675,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 3, name: "DOMAIN_AGENT_COMMAND",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(0, 10, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(0, 10, 0), access: &["domain:write"],
         args: Some(&QEMU_DOMAIN_AGENT_COMMAND_ARGS), ret: Some(&QEMU_DOMAIN_AGENT_COMMAND_RET),
     },
     ProcedureSchema {
@@ -3683,7 +3683,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 4, name: "CONNECT_DOMAIN_MONITOR_EVENT_REGISTER",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &["connect:search_domains", "connect:write"],
+        repeatable: false, since: Release::new(1, 2, 3), access: &["connect:search_domains", "connect:write"],
         args: Some(&QEMU_CONNECT_DOMAIN_MONITOR_EVENT_REGISTER_ARGS), ret: Some(&QEMU_CONNECT_DOMAIN_MONITOR_EVENT_REGISTER_RET),
     },
     ProcedureSchema {
@@ -3691,7 +3691,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 5, name: "CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER",
         kind: ProcedureKind::Call, priority: Priority::High,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &["connect:write"],
+        repeatable: false, since: Release::new(1, 2, 3), access: &["connect:write"],
         args: Some(&QEMU_CONNECT_DOMAIN_MONITOR_EVENT_DEREGISTER_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3699,7 +3699,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 6, name: "DOMAIN_MONITOR_EVENT",
         kind: ProcedureKind::Event, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 2, 3), access: &[],
+        repeatable: false, since: Release::new(1, 2, 3), access: &[],
         args: None, ret: Some(&QEMU_DOMAIN_MONITOR_EVENT_MSG),
     },
     ProcedureSchema {
@@ -3707,7 +3707,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 7, name: "DOMAIN_MONITOR_COMMAND_WITH_FILES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(8, 2, 0), access: &["domain:write"],
+        repeatable: false, since: Release::new(8, 2, 0), access: &["domain:write"],
         args: Some(&QEMU_DOMAIN_MONITOR_COMMAND_WITH_FILES_ARGS), ret: Some(&QEMU_DOMAIN_MONITOR_COMMAND_WITH_FILES_RET),
     },
     ProcedureSchema {
@@ -3715,7 +3715,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 1, name: "DOMAIN_OPEN_NAMESPACE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(1, 0, 2), access: &["domain:open_namespace"],
+        repeatable: false, since: Release::new(1, 0, 2), access: &["domain:open_namespace"],
         args: Some(&LXC_DOMAIN_OPEN_NAMESPACE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3723,7 +3723,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 1, name: "CONNECT_OPEN",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_CONNECT_OPEN_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3731,7 +3731,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 2, name: "CONNECT_CLOSE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: None, ret: None,
     },
     ProcedureSchema {
@@ -3739,7 +3739,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 3, name: "CONNECT_GET_LIB_VERSION",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: None, ret: Some(&ADMIN_CONNECT_GET_LIB_VERSION_RET),
     },
     ProcedureSchema {
@@ -3747,7 +3747,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 4, name: "CONNECT_LIST_SERVERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_CONNECT_LIST_SERVERS_ARGS), ret: Some(&ADMIN_CONNECT_LIST_SERVERS_RET),
     },
     ProcedureSchema {
@@ -3755,7 +3755,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 5, name: "CONNECT_LOOKUP_SERVER",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_CONNECT_LOOKUP_SERVER_ARGS), ret: Some(&ADMIN_CONNECT_LOOKUP_SERVER_RET),
     },
     ProcedureSchema {
@@ -3763,7 +3763,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 6, name: "SERVER_GET_THREADPOOL_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_SERVER_GET_THREADPOOL_PARAMETERS_ARGS), ret: Some(&ADMIN_SERVER_GET_THREADPOOL_PARAMETERS_RET),
     },
     ProcedureSchema {
@@ -3771,7 +3771,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 7, name: "SERVER_SET_THREADPOOL_PARAMETERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_SERVER_SET_THREADPOOL_PARAMETERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3779,7 +3779,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 8, name: "SERVER_LIST_CLIENTS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_SERVER_LIST_CLIENTS_ARGS), ret: Some(&ADMIN_SERVER_LIST_CLIENTS_RET),
     },
     ProcedureSchema {
@@ -3787,7 +3787,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 9, name: "SERVER_LOOKUP_CLIENT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_SERVER_LOOKUP_CLIENT_ARGS), ret: Some(&ADMIN_SERVER_LOOKUP_CLIENT_RET),
     },
     ProcedureSchema {
@@ -3795,7 +3795,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 10, name: "CLIENT_GET_INFO",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_CLIENT_GET_INFO_ARGS), ret: Some(&ADMIN_CLIENT_GET_INFO_RET),
     },
     ProcedureSchema {
@@ -3803,7 +3803,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 11, name: "CLIENT_CLOSE",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_CLIENT_CLOSE_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3811,7 +3811,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 12, name: "SERVER_GET_CLIENT_LIMITS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: true, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_SERVER_GET_CLIENT_LIMITS_ARGS), ret: Some(&ADMIN_SERVER_GET_CLIENT_LIMITS_RET),
     },
     ProcedureSchema {
@@ -3819,7 +3819,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 13, name: "SERVER_SET_CLIENT_LIMITS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_SERVER_SET_CLIENT_LIMITS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3827,7 +3827,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 14, name: "CONNECT_GET_LOGGING_OUTPUTS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &[],
+        repeatable: true, since: Release::new(3, 0, 0), access: &[],
         args: Some(&ADMIN_CONNECT_GET_LOGGING_OUTPUTS_ARGS), ret: Some(&ADMIN_CONNECT_GET_LOGGING_OUTPUTS_RET),
     },
     ProcedureSchema {
@@ -3835,7 +3835,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 15, name: "CONNECT_GET_LOGGING_FILTERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &[],
+        repeatable: true, since: Release::new(3, 0, 0), access: &[],
         args: Some(&ADMIN_CONNECT_GET_LOGGING_FILTERS_ARGS), ret: Some(&ADMIN_CONNECT_GET_LOGGING_FILTERS_RET),
     },
     ProcedureSchema {
@@ -3843,7 +3843,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 16, name: "CONNECT_SET_LOGGING_OUTPUTS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &[],
+        repeatable: false, since: Release::new(3, 0, 0), access: &[],
         args: Some(&ADMIN_CONNECT_SET_LOGGING_OUTPUTS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3851,7 +3851,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 17, name: "CONNECT_SET_LOGGING_FILTERS",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(3, 0, 0), access: &[],
+        repeatable: false, since: Release::new(3, 0, 0), access: &[],
         args: Some(&ADMIN_CONNECT_SET_LOGGING_FILTERS_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3859,7 +3859,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 18, name: "SERVER_UPDATE_TLS_FILES",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(2, 0, 0), access: &[],
+        repeatable: false, since: Release::new(2, 0, 0), access: &[],
         args: Some(&ADMIN_SERVER_UPDATE_TLS_FILES_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3867,7 +3867,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 19, name: "CONNECT_SET_DAEMON_TIMEOUT",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(8, 6, 0), access: &[],
+        repeatable: false, since: Release::new(8, 6, 0), access: &[],
         args: Some(&ADMIN_CONNECT_SET_DAEMON_TIMEOUT_ARGS), ret: None,
     },
     ProcedureSchema {
@@ -3875,7 +3875,7 @@ pub static PROCEDURES: &[ProcedureSchema] = &[
         number: 20, name: "CONNECT_DAEMON_SHUTDOWN",
         kind: ProcedureKind::Call, priority: Priority::Low,
         stream: StreamDirection::None, sparse_flag: None,
-        since: Release::new(11, 2, 0), access: &[],
+        repeatable: false, since: Release::new(11, 2, 0), access: &[],
         args: Some(&ADMIN_CONNECT_DAEMON_SHUTDOWN_ARGS), ret: None,
     },
 ];
