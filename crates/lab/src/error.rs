@@ -76,6 +76,14 @@ pub enum Error {
     /// The daemon was killed or stopped before.
     #[error("libvirtd is not running")]
     NotRunning,
+    /// The libvirt of another release is not on this machine.
+    #[error("no root file system with the libvirt of {suite}: {remedy}")]
+    NoRootfs {
+        /// The release.
+        suite: &'static str,
+        /// What to do about it.
+        remedy: String,
+    },
     /// The package manager has no version of a package that can be installed here.
     #[error("the distribution has no {package} that fits: {detail}")]
     NotPackaged {

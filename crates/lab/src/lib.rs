@@ -43,4 +43,4 @@ mod process;
 pub use cage::CagedDaemon;
 pub use daemon::{Builder, Daemon, Driver, LogLevel, Rootfs};
 pub use error::Error;
-pub use install::{Installation, Policy};
+pub use install::{Installation, Policy, Suite};

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use virtwire_lab::guest::{self, Disk};
-use virtwire_lab::{Daemon, Driver, Error, Installation, Policy, Rootfs, image};
+use virtwire_lab::{Daemon, Driver, Error, Installation, Policy, Suite, image};
 
 fn start() -> Daemon {
     install();
@@ -215,11 +215,13 @@ fn session_daemon_runs_guests_without_privileges() {
 #[test]
 fn another_release_runs_in_its_root_file_system() {
     install();
-    let Some(rootfs) = Rootfs::named("trixie") else {
-        // Past the capture of test output: a test that did not run must say so.
-        let note = "NOT RUN: libvirt of trixie, since VIRTWIRE_LAB_ROOTFS_TRIXIE is not set";
-        writeln!(std::io::stderr(), "{note}").unwrap();
-        return;
+    let rootfs = match Suite::Trixie.find() {
+        Ok(rootfs) => rootfs,
+        Err(reason) => {
+            // Past the capture of test output: a test that did not run must say so.
+            writeln!(std::io::stderr(), "NOT RUN: {reason}").unwrap();
+            return;
+        }
     };
     let mut daemon = Daemon::builder().rootfs(rootfs).start().unwrap();
     let guest = start_guest(&daemon, "foreign");

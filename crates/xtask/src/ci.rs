@@ -32,7 +32,7 @@ pub(crate) fn run(policy: Policy) -> Outcome {
 /// Runs all tests. Those on real daemons fail where there is none: nothing is skipped, but for
 /// the import of libvirt's sources where the distribution has others.
 pub(crate) fn test(policy: Policy, arguments: &[&str]) -> Outcome {
-    lab::ensure(policy)?;
+    lab::ensure_for_tests(policy)?;
     let mut test = cargo::command(&[&["test", "--workspace", "--locked"], arguments].concat());
     let given = std::env::var_os(LIBVIRT_SOURCES).map(Into::into);
     if let Some(tree) = given.or_else(|| lab::libvirt_sources(policy)) {

@@ -3,14 +3,27 @@
 use std::error::Error;
 use std::path::PathBuf;
 
-use virtwire_lab::install::{SourcePackage, Step};
-use virtwire_lab::{Installation, Policy};
+use virtwire_lab::install::{PythonBinding, SourcePackage, Step};
+use virtwire_lab::{Installation, Policy, Suite};
 
 use crate::Outcome;
 
 /// Finds libvirt and QEMU or installs them, saying so first.
 pub(crate) fn ensure(policy: Policy) -> Outcome {
     Installation::ensure(policy, &mut announce)?;
+    Ok(())
+}
+
+/// As [`ensure`], and libvirt's binding for Python, which tests compare us with.
+pub(crate) fn ensure_for_tests(policy: Policy) -> Outcome {
+    ensure(policy)?;
+    PythonBinding::ensure(policy, &mut announce)?;
+    Ok(())
+}
+
+/// Finds the libvirt of another release or installs it beside the machine's.
+pub(crate) fn ensure_suite(policy: Policy, suite: Suite) -> Outcome {
+    suite.ensure(policy, &mut announce)?;
     Ok(())
 }
 

@@ -12,18 +12,23 @@ mod fuzz;
 mod fuzz_live;
 mod lab;
 mod miri;
+mod release;
 
 use std::error::Error;
 use std::process::ExitCode;
 
 use virtwire_lab::Policy;
 
+use self::release::Release;
+
 const USAGE: &str = "\
 usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
 
   demo      run a block pull on a real guest, from nothing; with --simulated, and where no
             libvirtd can be had, on the simulated daemon
-  test      run all tests, those on real daemons included; ARGUMENTS go to `cargo test`
+  test      run all tests, those on real daemons included; ARGUMENTS go to `cargo test`.
+            With --release trixie|sid|all first, run those on real daemons alone, with the
+            libvirt of that release of Debian, or of the machine and both
   ci        run everything that has to pass before a change is accepted
   fuzz      run the fuzz targets, or --record their seeds anew;
             [--seconds N] [--sanitizer none|address] [TARGET…]
@@ -33,9 +38,11 @@ usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
   codegen   write the generated code anew from protocol/; ARGUMENTS go to the generator
 
 libvirtd, virsh, QEMU and qemu-img are installed from the distribution when they are missing,
-after saying so; with --no-install that is an error instead, but for the demo. The tests also read
-the sources of libvirt 9.0.0, which are fetched from the distribution into a cache; with
---no-install, or where there are none, the one test that wants them says that it did not run.
+after saying so, and for the tests libvirt's binding for Python; with --no-install that is an error
+instead, but for the demo. The tests also read the sources of libvirt 9.0.0, which are fetched from
+the distribution into a cache; with --no-install, or where there are none, the one test that wants
+them says that it did not run. Another release's libvirt is installed into a root file system of its
+own in the lab's cache, beside the machine's; VIRTWIRE_LAB_ROOTFS_TRIXIE can name one that is there.
 ";
 
 /// How a command ends.
@@ -48,7 +55,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["demo"] => demo::run(demo::Wanted::Real(policy)),
         ["demo", "--simulated"] => demo::run(demo::Wanted::Simulated),
-        ["test", rest @ ..] => ci::test(policy, rest),
+        ["test", rest @ ..] => test(policy, rest),
         ["ci"] => ci::run(policy),
         ["fuzz", rest @ ..] => fuzz::Options::parse(rest)
             .map_err(Into::into)
@@ -77,6 +84,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `--release` without the name of one is cargo's.
+fn test(policy: Policy, arguments: &[&str]) -> Outcome {
+    if let ["--release", name, rest @ ..] = arguments {
+        if let Some(releases) = Release::parse(name) {
+            return release::test(policy, &releases, rest);
+        }
+    }
+    ci::test(policy, arguments)
 }
 
 /// Takes `--no-install` out of the arguments, wherever it stands.

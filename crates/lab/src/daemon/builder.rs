@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Daemon;
-use super::seed::cache_home;
 use crate::Error;
 use crate::error::IoContext as _;
 
@@ -35,6 +34,8 @@ impl LogLevel {
 }
 
 /// The root file system of a distribution with another libvirt release.
+///
+/// [`Suite`](crate::Suite) has some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rootfs {
     path: PathBuf,
@@ -44,19 +45,6 @@ impl Rootfs {
     /// Uses the root file system in this directory.
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
-    }
-
-    /// Finds a root file system by the release's name, such as `trixie`.
-    ///
-    /// It is the directory that the environment variable `VIRTWIRE_LAB_ROOTFS_TRIXIE` names, or
-    /// `rootfs/trixie` below the lab's cache directory, whichever has a libvirtd in it.
-    pub fn named(name: &str) -> Option<Self> {
-        let variable = format!("VIRTWIRE_LAB_ROOTFS_{}", name.to_uppercase());
-        let named = std::env::var_os(variable).map(PathBuf::from);
-        let path = named.unwrap_or_else(|| cache_home().join("rootfs").join(name));
-        path.join("usr/sbin/libvirtd")
-            .exists()
-            .then_some(Self { path })
     }
 
     /// The directory.

@@ -74,18 +74,26 @@ pub(crate) fn run(step: &Step, report: &mut dyn FnMut(&Step)) -> Result<(), Erro
     run_in(Path::new("."), step, report)
 }
 
+/// Runs it once more with new package lists if it fails: there may be none, or old ones.
+pub(crate) fn run_or_refresh(step: &Step, report: &mut dyn FnMut(&Step)) -> Result<(), Error> {
+    run(step, report).or_else(|_| {
+        run(&Step::update(&[]), report)?;
+        run(step, report)
+    })
+}
+
 pub(crate) fn run_in(
     directory: &Path,
     step: &Step,
     report: &mut dyn FnMut(&Step),
 ) -> Result<(), Error> {
     report(step);
-    let mut apt_get = Command::new("apt-get");
-    apt_get
+    let mut command = Command::new(step.program());
+    command
         .current_dir(directory)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(step.arguments());
-    command::run(&mut apt_get).map(drop)
+    command::run(&mut command).map(drop)
 }
 
 fn gather() -> Result<Facts, Error> {

@@ -2,8 +2,10 @@
 
 mod apt;
 mod plan;
+mod python;
 mod source_package;
 mod sources;
+mod suite;
 
 use std::fmt;
 use std::fs::{self, File};
@@ -16,7 +18,9 @@ use crate::daemon::cache_home;
 use crate::error::IoContext as _;
 
 pub use self::plan::Step;
+pub use self::python::PythonBinding;
 pub use self::source_package::SourcePackage;
+pub use self::suite::Suite;
 
 /// Where distributions put what the lab needs; `sbin` is not on every user's path.
 const DIRECTORIES: [&str; 6] = [
@@ -58,9 +62,12 @@ pub enum Component {
     UtilLinux,
     /// `mount`.
     Mount,
+    /// libvirt's binding for Python, which only tests need.
+    PythonBinding,
 }
 
 impl Component {
+    /// All that a lab needs.
     const ALL: [Self; 7] = [
         Self::Libvirtd,
         Self::QemuDriver,
@@ -81,6 +88,7 @@ impl Component {
             Self::QemuImg => "qemu-utils",
             Self::UtilLinux => "util-linux",
             Self::Mount => "mount",
+            Self::PythonBinding => "python3-libvirt",
         }
     }
 
@@ -94,6 +102,7 @@ impl Component {
             Self::QemuImg => all(&["qemu-img"]),
             Self::UtilLinux => all(&["unshare", "nsenter", "setpriv"]),
             Self::Mount => all(&["mount"]),
+            Self::PythonBinding => PythonBinding::find().is_ok(),
         }
     }
 }
@@ -108,6 +117,7 @@ impl fmt::Display for Component {
             Self::QemuImg => "qemu-img",
             Self::UtilLinux => "util-linux",
             Self::Mount => "mount",
+            Self::PythonBinding => "libvirt's binding for Python",
         })
     }
 }

@@ -23,10 +23,13 @@ const QEMU: [&str; 4] = [
     "seabios",
 ];
 
+const APT_GET: &str = "apt-get";
+
 /// One command that an installation consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Step {
     purpose: &'static str,
+    program: &'static str,
     arguments: Vec<String>,
 }
 
@@ -40,6 +43,7 @@ impl Step {
             .collect();
         Self {
             purpose: "refresh the package lists",
+            program: APT_GET,
             arguments,
         }
     }
@@ -61,6 +65,7 @@ impl Step {
             .collect();
         Self {
             purpose: "install libvirt and QEMU",
+            program: APT_GET,
             arguments,
         }
     }
@@ -70,6 +75,31 @@ impl Step {
         Self {
             purpose: "install what unpacks sources",
             ..Self::install(&[], vec!["xz-utils".to_owned()])
+        }
+    }
+
+    /// Installs libvirt's binding for Python, which is of the same release as the library.
+    pub(crate) fn install_python_binding() -> Self {
+        Self {
+            purpose: "install libvirt's binding for Python",
+            ..Self::install(&[], vec!["python3-libvirt".to_owned()])
+        }
+    }
+
+    /// Installs what builds root file systems.
+    pub(crate) fn install_mmdebstrap() -> Self {
+        Self {
+            purpose: "install what builds root file systems",
+            ..Self::install(&[], vec!["mmdebstrap".to_owned()])
+        }
+    }
+
+    /// Builds the root file system of another release.
+    pub(crate) fn build_rootfs(arguments: Vec<String>) -> Self {
+        Self {
+            purpose: "build a root file system with another libvirt, for some minutes",
+            program: "mmdebstrap",
+            arguments,
         }
     }
 
@@ -85,6 +115,7 @@ impl Step {
             .collect();
         Self {
             purpose: "download sources",
+            program: APT_GET,
             arguments,
         }
     }
@@ -94,7 +125,12 @@ impl Step {
         self.purpose
     }
 
-    /// The arguments of `apt-get`.
+    /// What is run.
+    pub fn program(&self) -> &str {
+        self.program
+    }
+
+    /// The arguments of the program.
     pub fn arguments(&self) -> &[String] {
         &self.arguments
     }
@@ -102,7 +138,8 @@ impl Step {
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: apt-get {}", self.purpose, self.arguments.join(" "))
+        let arguments = self.arguments.join(" ");
+        write!(f, "{}: {} {arguments}", self.purpose, self.program)
     }
 }
 

@@ -99,7 +99,7 @@ impl SourcePackage {
         apt::run_in(scratch.path(), &download, report)?;
         let archive = self.archive(scratch.path())?;
         if archive.extension() == Some(OsStr::new("xz")) && look_up("xz").is_none() {
-            install_xz(report)?;
+            apt::run_or_refresh(&Step::install_xz(), report)?;
         }
         self.unpack(&archive)
     }
@@ -162,15 +162,6 @@ fn options(scratch: &Path) -> Vec<String> {
         .into_iter()
         .flat_map(|option| ["-o".to_owned(), option]);
     private_options(scratch).into_iter().chain(more).collect()
-}
-
-fn install_xz(report: &mut dyn FnMut(&Step)) -> Result<(), Error> {
-    let install = Step::install_xz();
-    apt::run(&install, report).or_else(|_| {
-        // There may be no lists, or old ones.
-        apt::run(&Step::update(&[]), report)?;
-        apt::run(&install, report)
-    })
 }
 
 /// A version without the distribution's own parts: `[EPOCH:]UPSTREAM[-REVISION]`.

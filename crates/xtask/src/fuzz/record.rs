@@ -7,13 +7,13 @@ use virtwire_lab::Policy;
 use super::{folder, target_dir};
 use crate::{Outcome, cargo, lab};
 
-/// Tells the tests of the wire where to keep what they record.
+/// Tells the tests where to keep what they record.
 const RECORDINGS: &str = "VIRTWIRE_RECORDINGS";
 
-/// Has the tests of the wire record libvirt's own client on private daemons, and makes seeds of
-/// that.
+/// Has the tests record libvirt's own client, and ours where it hears of everything, on private
+/// daemons, and makes seeds of that.
 pub(super) fn run(policy: Policy) -> Outcome {
-    lab::ensure(policy)?;
+    lab::ensure_for_tests(policy)?;
     let recordings = target_dir().join("recordings");
     if recordings.exists() {
         fs::remove_dir_all(&recordings)?;
@@ -25,7 +25,13 @@ pub(super) fn run(policy: Policy) -> Outcome {
         "virtwire-tests",
         "--test",
         "wire",
-        "virsh",
+        "--test",
+        "libvirtd",
+        "--",
+        "virsh::",
+        "event::",
+        "--skip",
+        "hypervisor",
     ];
     let mut test = cargo::command(&test);
     test.env(RECORDINGS, &recordings);
