@@ -39,6 +39,7 @@ impl<P: Procedure> Reply<P> {
                     procedure: P::NAME,
                     elapsed: self.raw.elapsed,
                     execution: Execution::Executed,
+                    repeatable: P::REPEATABLE,
                 },
             )
         })

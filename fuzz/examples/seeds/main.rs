@@ -1,6 +1,6 @@
 //! Makes the seeds of the fuzz targets: `seeds RECORDINGS CORPUS`.
 //!
-//! RECORDINGS has what the tests of the wire have recorded: a directory for each relay, two files
+//! RECORDINGS has what the tests have recorded: a directory for each relay, two files
 //! for each connection. `cargo xtask fuzz --record` does all of it.
 
 mod input;

@@ -85,20 +85,28 @@ fn of_domain(packet: &Packet) -> Option<Seed> {
     Some(fields.seed("domain_xml", packet.class()))
 }
 
-/// Somebody who subscribes, is granted it, gets this and something that is meant for them.
+/// Somebody who subscribes to everything, is granted it, gets this and something that is meant for
+/// them, before and after the connection is lost.
 fn of_event(packet: &Packet) -> Option<Seed> {
     let header = &packet.frame.header;
     let number = u16::try_from(header.procedure).ok()?;
     if header.kind != MessageType::Message || header.program == keepalive::PROGRAM {
         return None;
     }
-    let action = |fields: Fields, index| fields.next().variant(index, 8);
-    let mut fields = action(Fields::default(), 0).variant(2, 3).u8(1).u8(3);
-    for _ in 0..3 {
-        fields = action(fields, 2).u8(0);
-    }
-    let fields = action(fields, 6).u16(number).blob(&packet.frame.payload);
-    let fields = action(action(fields, 4).u8(1), 7).u8(0);
+    let of_qemu = u8::from(header.program == qemu::PROGRAM);
+    let action = |fields: Fields, index| fields.next().variant(index, 10);
+    let all = |fields: Fields| (0..16).fold(fields, |fields, _| action(fields, 2).u8(0));
+    let told = |fields: Fields| {
+        let fields = action(fields, 6).u8(of_qemu).u16(number);
+        let fields = fields.blob(&packet.frame.payload);
+        let fields = action(fields, 5).u8(1).u8(0).u8(3).variant(0, 3);
+        action(fields, 7).u8(0).u8(3)
+    };
+    // The daemon has callback IDs.
+    let fields = action(Fields::default().u8(0), 0);
+    let fields = fields.u16(u16::MAX).u8(0).u8(7).variant(0, 4);
+    let fields = told(all(fields.u8(1).u8(1).u8(1)));
+    let fields = told(all(action(action(fields, 8), 9)));
     Some(action(fields, 1).u8(0).seed("event", packet.class()))
 }
 
