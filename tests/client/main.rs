@@ -14,5 +14,6 @@ mod keepalive;
 mod memory;
 mod reconnect;
 mod session;
+mod support;
 
 use virtwire_tests::question::{ask, asker, start_pull, started_pull};

@@ -7,3 +7,4 @@ mod domain;
 mod event;
 mod reconnect;
 mod stream;
+mod support;

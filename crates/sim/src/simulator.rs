@@ -77,9 +77,10 @@ impl Builder {
         self
     }
 
-    /// The release that the daemon passes for; 11.3.0 by default.
+    /// The release that the daemon passes for; 11.3.0 by default. It does not know procedures that
+    /// are newer.
     pub fn library_version(mut self, release: Release) -> Self {
-        self.settings.library_version = number(release);
+        self.settings.library_version = packed(release);
         self
     }
 
@@ -205,8 +206,8 @@ impl Simulator {
             settings: Settings {
                 max_client_requests: 5,
                 keepalive: Some(KeepaliveConfig::new(Duration::from_secs(5), 5)),
-                library_version: number(Release::new(11, 3, 0)),
-                hypervisor_version: number(Release::new(10, 0, 2)),
+                library_version: packed(Release::new(11, 3, 0)),
+                hypervisor_version: packed(Release::new(10, 0, 2)),
                 hostname: String::from("simulator"),
                 event_callbacks: true,
                 newest_domain_event: DomainEventId(i32::MAX),
@@ -395,7 +396,7 @@ impl fmt::Debug for Simulator {
 }
 
 /// A release as libvirt counts it.
-fn number(release: Release) -> u64 {
+pub(crate) fn packed(release: Release) -> u64 {
     u64::from(release.major) * 1_000_000
         + u64::from(release.minor) * 1_000
         + u64::from(release.micro)

@@ -300,6 +300,7 @@ impl Builder {
             arena: Mutex::new(BytesMut::new()),
             last_subscription: AtomicU64::new(1),
             event_style: OnceCell::new(),
+            release: OnceCell::new(),
             endpoint,
         };
         let connection = Connection {
@@ -343,7 +344,8 @@ async fn within<T>(
     deadline: Duration,
     connect: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    tokio::time::timeout(deadline, connect)
+    // What connecting has to remember is much, and would lie in every future that awaits it.
+    tokio::time::timeout(deadline, Box::pin(connect))
         .await
         .unwrap_or_else(|_| Err(Cause::ConnectTimeout(deadline).into()))
 }

@@ -6,6 +6,7 @@ mod command;
 mod driver;
 mod handshake;
 mod reconnect;
+mod support;
 
 pub use builder::Builder;
 pub(crate) use command::Control;
@@ -69,6 +70,7 @@ struct Shared {
     arena: Mutex<BytesMut>,
     last_subscription: AtomicU64,
     event_style: OnceCell<Style>,
+    release: OnceCell<Release>,
     endpoint: String,
 }
 

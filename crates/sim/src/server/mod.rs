@@ -19,7 +19,7 @@ use crate::hypervisor::client::{Client, Driver, MAX_WAITING_EVENTS, Notice};
 use crate::hypervisor::{ClientId, Hypervisor};
 use crate::refusal::from_domain;
 use crate::router::{Answer, Router};
-use crate::simulator::Settings;
+use crate::simulator::{Settings, packed};
 
 pub(crate) use self::peer::serve;
 
@@ -138,7 +138,7 @@ impl Shared {
             )));
         }
         let schema = access::find(program, number)
-            .filter(|schema| schema.kind == ProcedureKind::Call && self.has(program, number))
+            .filter(|schema| schema.kind == ProcedureKind::Call && self.has(schema))
             .ok_or_else(|| rpc(&format!("unknown procedure: {number}")))?;
         if let Some(error) = self.planned((program, number)) {
             return Err(error);
@@ -162,12 +162,14 @@ impl Shared {
     }
 
     /// Whether the daemon is of a release that has the procedure.
-    fn has(&self, program: Program, number: i32) -> bool {
-        const NEWER: [(Program, i32); 2] = [
+    fn has(&self, schema: &ProcedureSchema) -> bool {
+        const CALLBACKS: [(Program, i32); 2] = [
             number_of::<remote::ConnectDomainEventCallbackRegisterAny>(),
             number_of::<remote::ConnectDomainEventCallbackDeregisterAny>(),
         ];
-        self.settings.event_callbacks || !NEWER.contains(&(program, number))
+        let settings = &self.settings;
+        packed(schema.since) <= settings.library_version
+            && (settings.event_callbacks || !CALLBACKS.contains(&(schema.id, schema.number)))
     }
 
     /// The pings that the daemon starts when a client asks for the feature.
