@@ -39,9 +39,7 @@ async fn pull_is_the_same_by_virsh() {
              blockjob pull vda --bandwidth 9999999999999
              blockpull pull vda --base DIR/pull-mid.qcow2 --wait --verbose
              dumpxml pull
-             blockpull pull vda --base vda[3] --wait --verbose
-             dumpxml pull
-             blockpull pull DIR/pull-top.qcow2 --bandwidth 1
+             blockpull pull DIR/pull-top.qcow2 --base vda[3] --bandwidth 1
              blockjob pull DIR/pull-top.qcow2 --info
              blockjob pull DIR/pull-mid.qcow2 --info
              blockjob pull vda --bandwidth 0
@@ -49,6 +47,7 @@ async fn pull_is_the_same_by_virsh() {
              blockjob pull vda --info
              dumpxml pull
              blockpull pull vda --wait --verbose
+             dumpxml pull
              blockpull pull vda --wait --verbose --timeout 5
              destroy pull",
         )
