@@ -1,9 +1,10 @@
 //! Streams as libvirtd has them, packet by packet.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
-use virtwire::remote;
+use virtwire::{Release, remote};
 use virtwire_lab::Driver;
 use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
 use virtwire_protocol::header::{MessageType, Status};
@@ -28,10 +29,23 @@ async fn stage() -> (Stage, Raw) {
     (stage, raw)
 }
 
+/// Whether the daemon is of the release that the simulator imitates also in what no client of ours
+/// has it do; others differ there. A test that is not for others says so.
+async fn is_imitated(stage: &Stage) -> bool {
+    let release = stage.connection.library_version().await.unwrap();
+    let imitated = release < Release::new(9, 1, 0);
+    if !imitated {
+        // Past the capture of what tests print.
+        let note = "NOT RUN: what libvirt 9.0.0 does when it is fed what it does not expect";
+        writeln!(std::io::stderr(), "{note}; this is {release}").unwrap();
+    }
+    imitated
+}
+
 #[tokio::test]
 async fn packets_are_cut_as_libvirtd_cuts_them_and_nothing_is_the_end() {
     deadline(async {
-        let (_stage, mut raw) = stage().await;
+        let (stage, mut raw) = stage().await;
         let vol = create(&mut raw, "v", 0).await;
         let sent = noise(2 * 262_144 + 1000);
         let route = upload(&mut raw, &vol, 0, 0).await;
@@ -42,7 +56,12 @@ async fn packets_are_cut_as_libvirtd_cuts_them_and_nothing_is_the_end() {
 
         let route = download(&mut raw, &vol, 0).await;
         let (lengths, got) = contents(&mut raw, route).await;
-        assert_eq!(lengths, [262_120, 24, 262_120, 24, 1000]);
+        if stage.connection.library_version().await.unwrap() < Release::new(12, 0, 0) {
+            // What is read of the file in one piece does not fit into one packet.
+            assert_eq!(lengths, [262_120, 24, 262_120, 24, 1000]);
+        } else {
+            assert_eq!(lengths, [262_120, 262_120, 1048]);
+        }
         assert_eq!(got, sent);
         raw.hears_nothing().await;
         raw.finished(route).await;
@@ -80,7 +99,11 @@ async fn holes_are_told_apart_from_data() {
 #[tokio::test]
 async fn upload_past_its_length_fails_and_is_silent_afterwards() {
     deadline(async {
-        let (_stage, mut raw) = stage().await;
+        let (stage, mut raw) = stage().await;
+        // libvirt 11.3.0 dies of it.
+        if !is_imitated(&stage).await {
+            return;
+        }
         let vol = create(&mut raw, "v", 0).await;
         let route = upload(&mut raw, &vol, 1000, 0).await;
         raw.data(route, &noise(1500)).await;
@@ -106,7 +129,11 @@ async fn upload_past_its_length_fails_and_is_silent_afterwards() {
 #[tokio::test]
 async fn hole_that_was_not_announced_ends_the_connection() {
     deadline(async {
-        let (_stage, mut raw) = stage().await;
+        let (stage, mut raw) = stage().await;
+        // libvirt 11.3.0 then says nothing more.
+        if !is_imitated(&stage).await {
+            return;
+        }
         let vol = create(&mut raw, "v", 0).await;
         let route = upload(&mut raw, &vol, 0, 0).await;
         raw.hole(route, 4096).await;

@@ -106,7 +106,7 @@ fn full_directory(stage: &Stage) -> Full {
     std::fs::create_dir(&inside).unwrap();
     let pid = stage.daemon.pid().unwrap();
     let mut mount = Command::new("nsenter");
-    mount.args(["--mount", "--target", &pid.to_string()]);
+    mount.args(["--mount", "--root", "--target", &pid.to_string()]);
     mount.args(["mount", "-t", "tmpfs", "-o", "size=64k", "none"]);
     assert!(mount.arg(&inside).status().unwrap().success());
     let outside = Path::new("/proc").join(pid.to_string()).join("root");

@@ -2,6 +2,7 @@
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use virtwire::Release;
 use virtwire::constants::DomainCreateFlags;
 use virtwire_lab::Driver;
 use virtwire_tests::deadline;
@@ -59,11 +60,12 @@ async fn life_of_a_guest() {
             assert!(life.contains(&step), "no {step:?} in {life:?}");
         }
         assert_has(&events, "domain reboot", &json!({}));
-        assert_has(
-            &events,
-            "domain migration-iteration",
-            &json!({ "iteration": 1 }),
-        );
+        let release = pair.stage.connection.library_version().await.unwrap();
+        // The QEMU beside libvirt 12.8.0 does not count what it does in one go.
+        if release < Release::new(12, 0, 0) {
+            let counted = json!({ "iteration": 1 });
+            assert_has(&events, "domain migration-iteration", &counted);
+        }
         assert_has(&events, "domain job-completed", &json!({}));
         assert_has(
             &events,

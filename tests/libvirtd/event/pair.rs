@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use virtwire::Connection;
-use virtwire::event::{Event, EventStream};
+use virtwire::event::{Event, EventId, EventStream};
 use virtwire_lab::Driver;
 use virtwire_tests::relay::{Recording, Relay};
 
@@ -54,11 +54,25 @@ impl Pair {
     }
 
     /// We have asked for as many kinds of events as the library, which besides knows how to hear
-    /// of a lost connection without asking, and has not one kind that is newer than it.
+    /// of a lost connection without asking; and for those that are newer than it, where the daemon
+    /// is newer, too.
     fn asks_for_as_much(&self) {
-        let known = virtwire::event::EventId::known().count();
-        let refused = self.ours.refused().len();
-        assert_eq!(self.witness.kinds.len() + 1, known - refused);
+        let refused: Vec<_> = self.ours.refused().map(|(event, _)| event).collect();
+        let ours = EventId::known().filter(|id| !refused.contains(id) && !self.is_newer(*id));
+        assert_eq!(self.witness.kinds.len() + 1, ours.count());
+    }
+
+    /// Whether the library does not know this kind. Each class is numbered in the order in which
+    /// its kinds came; only two have grown since 9.0.0.
+    fn is_newer(&self, id: EventId) -> bool {
+        let class = match id {
+            EventId::Domain(_) => "domain ",
+            EventId::Network(_) => "network ",
+            _ => return false,
+        };
+        let theirs = self.witness.kinds.iter();
+        let theirs = theirs.filter(|kind| kind.starts_with(class)).count();
+        usize::try_from(id.number()).is_ok_and(|number| number >= theirs)
     }
 
     /// What both have heard, up to and including the first event of this name and with these
@@ -70,7 +84,9 @@ impl Pair {
             .is_some_and(|it| is(it, name, &fields))
         {
             let event = self.ours.recv().await.unwrap();
-            self.ours_heard.push(seen::value(&event));
+            if !event.id().is_some_and(|id| self.is_newer(id)) {
+                self.ours_heard.push(seen::value(&event));
+            }
         }
         while !self
             .witness_heard
