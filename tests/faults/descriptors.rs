@@ -1,20 +1,14 @@
 //! That no file descriptor is left, whatever the daemon does, on real sockets.
 
-use std::fs;
 use std::net::Ipv4Addr;
-use std::process::Command;
 use std::time::Duration;
 
 use virtwire::{Connection, remote};
 use virtwire_sim::script::Peer;
 use virtwire_sim::socket::{Address, Listener, Socket};
+use virtwire_tests::alone::{alone, open_descriptors};
 use virtwire_tests::question::asker;
-use virtwire_tests::{deadline, task};
-
-/// Set in the process that the descriptors are counted in: other tests open some, too.
-const ALONE: &str = "VIRTWIRE_TESTS_ALONE";
-
-const NAME: &str = "descriptors::none_is_left_whatever_the_daemon_does";
+use virtwire_tests::task;
 
 /// What the daemon does, with a call unanswered.
 #[derive(Debug, Clone, Copy)]
@@ -40,44 +34,24 @@ const MISDEEDS: [Misdeed; 7] = [
 
 #[test]
 fn none_is_left_whatever_the_daemon_does() {
-    if std::env::var_os(ALONE).is_some() {
-        return count();
-    }
-    let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", NAME])
-        .env(ALONE, "1")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success(), "{said}");
-    assert!(said.contains("1 passed"), "{said}");
+    alone("descriptors::none_is_left_whatever_the_daemon_does", count);
 }
 
-fn count() {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(deadline(async {
-        let directory = tempfile::tempdir().unwrap();
-        let unix = Address::Unix(directory.path().join("socket"));
-        let tcp = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
-        for address in [unix, tcp] {
-            let listener = Listener::bind(&address).unwrap();
-            // The first connection has the runtime open what it keeps.
-            connect(&listener, Misdeed::Nothing).await;
-            let before = open_descriptors();
-            for misdeed in MISDEEDS {
-                connect(&listener, misdeed).await;
-                connect_half(&listener, misdeed).await;
-                assert_eq!(open_descriptors(), before, "{misdeed:?} at {address}");
-            }
+async fn count() {
+    let directory = tempfile::tempdir().unwrap();
+    let unix = Address::Unix(directory.path().join("socket"));
+    let tcp = Address::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+    for address in [unix, tcp] {
+        let listener = Listener::bind(&address).unwrap();
+        // The first connection has the runtime open what it keeps.
+        connect(&listener, Misdeed::Nothing).await;
+        let before = open_descriptors();
+        for misdeed in MISDEEDS {
+            connect(&listener, misdeed).await;
+            connect_half(&listener, misdeed).await;
+            assert_eq!(open_descriptors(), before, "{misdeed:?} at {address}");
         }
-    }));
-}
-
-fn open_descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
+    }
 }
 
 /// Opens a connection, on which then this happens, and waits until it is over.

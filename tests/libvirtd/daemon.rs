@@ -1,10 +1,10 @@
-//! Connections to daemons that hang and die, and to those of a session.
+//! Connections to daemons that die, and to those of a session.
 
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use virtwire::{CloseCause, Connection, ErrorKind, Execution};
+use virtwire::Execution;
 use virtwire_lab::Driver;
 use virtwire_tests::{deadline, release};
 
@@ -16,49 +16,6 @@ async fn session_daemon_is_reached_by_its_socket() {
         let daemon = release::daemon().session().start().unwrap();
         let connection = open(&daemon.uri(Driver::Qemu)).await;
         assert_eq!(connection.uri().await.unwrap(), "qemu:///session");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn daemon_that_hangs_before_connecting_is_given_up_at_the_deadline() {
-    deadline(async {
-        let mut daemon = release::daemon().start().unwrap();
-        daemon.pause().unwrap();
-        let wait = Duration::from_millis(500);
-        let builder = Connection::builder()
-            .uri(daemon.uri(Driver::Test))
-            .connect_deadline(wait);
-        let started = Instant::now();
-        let error = builder.clone().connect().await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Timeout, "{error:?}");
-        assert!(started.elapsed() < 10 * wait);
-        daemon.resume().unwrap();
-        let patient = builder.connect_deadline(Duration::from_secs(20));
-        shows_the_test_driver(&patient.connect().await.unwrap()).await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn daemon_that_hangs_later_is_given_up_by_keepalive() {
-    deadline(async {
-        let mut daemon = release::daemon().start().unwrap();
-        let builder = Connection::builder().uri(daemon.uri(Driver::Test));
-        let connection = builder
-            .keepalive(Duration::from_millis(200), 2)
-            .connect()
-            .await
-            .unwrap();
-        daemon.pause().unwrap();
-        let error = connection.hostname().await.unwrap_err();
-        let cause = error.close_cause().unwrap();
-        assert!(
-            matches!(cause, CloseCause::KeepaliveTimeout(_)),
-            "{cause:?}"
-        );
-        assert_eq!(error.execution(), Some(Execution::MaybeExecuted));
-        daemon.resume().unwrap();
     })
     .await;
 }

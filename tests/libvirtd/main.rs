@@ -6,5 +6,6 @@ mod daemon;
 mod event;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
+mod stopped;
 
 use virtwire_tests::stage::real::{Guest, Stage};

@@ -5,18 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use bytes::BytesMut;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use virtwire::remote;
-use virtwire_protocol::Procedure;
-use virtwire_protocol::frame::{Frame, FrameDecoder, encode_frame};
+use virtwire_protocol::frame::Frame;
 use virtwire_protocol::header::{MessageType, Serial};
-use virtwire_protocol::session::Route;
 use virtwire_xdr::{Decode as _, Reader};
+
+use crate::packets::{Way, is};
 
 /// A relay before a daemon, which denies one of its features.
 #[derive(Debug)]
@@ -74,24 +71,28 @@ async fn accept(listener: UnixListener, daemon: PathBuf, feature: i32) -> io::Er
 
 async fn relay(client: UnixStream, daemon: impl AsRef<Path>, feature: i32) -> io::Result<()> {
     let daemon = UnixStream::connect(daemon).await?;
-    let (from_client, into_client) = client.into_split();
-    let (from_daemon, into_daemon) = daemon.into_split();
+    let (mut there, mut back) = Way::between(client, daemon);
     let questions = Questions::default();
-    let note = |frame: &mut Frame| {
-        if asks(frame, feature) {
-            locked(&questions).insert(frame.header.serial);
+    let ask = async {
+        while let Some(frame) = there.next().await? {
+            if asks(&frame, feature) {
+                locked(&questions).insert(frame.header.serial);
+            }
+            there.pass(&frame).await?;
         }
+        io::Result::Ok(())
     };
-    let deny = |frame: &mut Frame| {
-        let is_reply = frame.header.kind == MessageType::Reply;
-        if is_reply && locked(&questions).remove(&frame.header.serial) {
-            frame.payload = vec![0; 4].into();
+    let answer = async {
+        while let Some(mut frame) = back.next().await? {
+            let is_reply = frame.header.kind == MessageType::Reply;
+            if is_reply && locked(&questions).remove(&frame.header.serial) {
+                frame.payload = vec![0; 4].into();
+            }
+            back.pass(&frame).await?;
         }
+        Ok(())
     };
-    tokio::try_join!(
-        pass(from_client, into_daemon, note),
-        pass(from_daemon, into_client, deny)
-    )?;
+    tokio::try_join!(ask, answer)?;
     Ok(())
 }
 
@@ -101,33 +102,7 @@ fn locked(questions: &Questions) -> std::sync::MutexGuard<'_, HashSet<Serial>> {
 
 /// Whether the packet asks for this feature.
 fn asks(frame: &Frame, feature: i32) -> bool {
-    type Question = remote::ConnectSupportsFeature;
-    let Route {
-        program, procedure, ..
-    } = Route::of(&frame.header);
-    let is_question = (program, procedure) == (Question::PROGRAM, Question::NUMBER);
     let args = remote::ConnectSupportsFeatureArgs::decode(&mut Reader::new(&frame.payload));
-    is_question && args.is_ok_and(|args| args.feature == feature)
-}
-
-/// Passes packets on, each as it is afterwards.
-async fn pass(
-    mut from: OwnedReadHalf,
-    mut into: OwnedWriteHalf,
-    change: impl Fn(&mut Frame),
-) -> io::Result<()> {
-    let mut decoder = FrameDecoder::new();
-    while from.read_buf(decoder.buffer_mut()).await? > 0 {
-        while let Some(mut frame) = decoder.next_frame().map_err(io::Error::other)? {
-            change(&mut frame);
-            let mut packet = BytesMut::new();
-            let encoded = encode_frame(&mut packet, &frame.header, |w| {
-                w.raw(&frame.payload);
-                Ok(())
-            });
-            encoded.map_err(io::Error::other)?;
-            into.write_all(&packet).await?;
-        }
-    }
-    into.shutdown().await
+    is::<remote::ConnectSupportsFeature>(frame, MessageType::Call)
+        && args.is_ok_and(|args| args.feature == feature)
 }

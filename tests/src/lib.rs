@@ -8,7 +8,10 @@
 )]
 
 pub mod aged;
+pub mod alone;
 pub mod fleet;
+pub mod gate;
+pub mod packets;
 pub mod peer;
 pub mod poll;
 pub mod question;
