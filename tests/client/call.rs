@@ -14,7 +14,7 @@ use virtwire_tests::peer::{
 };
 use virtwire_tests::{deadline, paused_deadline};
 
-use crate::{ask, asker};
+use crate::{PLACES, ask, asker};
 
 /// The next `count` calls.
 async fn requests(peer: &mut Peer, count: usize) -> Vec<Request> {
@@ -42,7 +42,7 @@ fn schema_of<P: Procedure>() -> &'static schema::ProcedureSchema {
 #[tokio::test]
 async fn replies_in_any_order_reach_their_callers() {
     deadline(async {
-        let (connection, mut peer) = connected_with(builder().max_in_flight(64)).await;
+        let (connection, mut peer) = connected_with(builder().max_in_flight(64 + 1)).await;
         for round in 0..8 {
             let askers: Vec<_> = (0..64)
                 .map(|n| asker(&connection, round * 64 + n))
@@ -61,15 +61,15 @@ async fn replies_in_any_order_reach_their_callers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fifth_call_is_sent_when_one_of_four_was_answered() {
+async fn next_call_is_sent_when_one_in_flight_was_answered() {
     paused_deadline(async {
         let (connection, mut peer) = connected().await;
-        let askers: Vec<_> = (0..5).map(|n| asker(&connection, n)).collect();
-        let first = requests(&mut peer, 4).await;
+        let askers: Vec<_> = (0..4).map(|n| asker(&connection, n)).collect();
+        let first = requests(&mut peer, PLACES).await;
         assert!(is_silent(&mut peer).await);
-        peer.echo(&first[2]).await;
-        let fifth = peer.request().await.unwrap().unwrap();
-        for request in [&first[0], &first[1], &first[3], &fifth] {
+        peer.echo(&first[1]).await;
+        let next = peer.request().await.unwrap().unwrap();
+        for request in [&first[0], &first[2], &next] {
             peer.echo(request).await;
         }
         for (n, asker) in (0..).zip(askers) {
@@ -80,7 +80,7 @@ async fn fifth_call_is_sent_when_one_of_four_was_answered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn destroy_overtakes_the_calls_that_wait_but_takes_no_fifth_place() {
+async fn destroy_has_a_place_of_its_own_and_overtakes_the_calls_that_wait() {
     paused_deadline(async {
         let (connection, mut peer) = connected().await;
         let (domain, _) = tokio::join!(
@@ -89,14 +89,23 @@ async fn destroy_overtakes_the_calls_that_wait_but_takes_no_fifth_place() {
         );
         let domain = domain.unwrap();
         let askers: Vec<_> = (0..200).map(|n| asker(&connection, n)).collect();
-        let first = requests(&mut peer, 4).await;
-        let destroy =
-            tokio::spawn(async move { domain.destroy(DomainDestroyFlags::empty()).await });
+        let first = requests(&mut peer, PLACES).await;
+        let destroy = || {
+            let domain = domain.clone();
+            tokio::spawn(async move { domain.destroy(DomainDestroyFlags::empty()).await })
+        };
+        let mut destroys = vec![destroy()];
+        let reserved = peer.expect::<remote::DomainDestroyFlags>().await.unwrap();
+        // There is one such place. The next waits, but not behind the others.
+        destroys.push(destroy());
         assert!(is_silent(&mut peer).await);
         peer.echo(&first[0]).await;
         let next = peer.expect::<remote::DomainDestroyFlags>().await.unwrap();
+        peer.respond(&reserved).await;
         peer.respond(&next).await;
-        destroy.await.unwrap().unwrap();
+        for destroy in destroys {
+            destroy.await.unwrap().unwrap();
+        }
         for request in &first[1..] {
             peer.echo(request).await;
         }
@@ -104,7 +113,7 @@ async fn destroy_overtakes_the_calls_that_wait_but_takes_no_fifth_place() {
         for (n, asker) in (0..).zip(askers) {
             assert_eq!(asker.await.unwrap().unwrap(), n);
         }
-        drop(connection);
+        drop((connection, domain));
         peer.await.unwrap();
     })
     .await;

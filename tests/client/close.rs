@@ -14,7 +14,7 @@ use virtwire_tests::paused_deadline;
 use virtwire_tests::peer::{Guest as _, Peer, builder, connected};
 use virtwire_tests::poll::polled;
 
-use crate::{ask, asker, started_pull};
+use crate::{PLACES, ask, asker, started_pull};
 
 type Ask = remote::ConnectSupportsFeature;
 type Asker = JoinHandle<Result<i32, Error>>;
@@ -30,10 +30,13 @@ fn failed_by(error: &Error, cause: &Arc<CloseCause>, execution: Execution) {
     );
 }
 
-/// Four calls in flight and `waiting` more.
-async fn busy(connection: &Connection, peer: &mut Peer, waiting: i32) -> Vec<Asker> {
-    let askers = (0..4 + waiting).map(|n| asker(connection, n)).collect();
-    for _ in 0..4 {
+/// Calls in flight on every place, and `waiting` more.
+async fn busy(connection: &Connection, peer: &mut Peer, waiting: usize) -> Vec<Asker> {
+    let askers = (0..)
+        .take(PLACES + waiting)
+        .map(|n| asker(connection, n))
+        .collect();
+    for _ in 0..PLACES {
         peer.expect::<Ask>().await.unwrap();
     }
     askers
@@ -42,7 +45,7 @@ async fn busy(connection: &Connection, peer: &mut Peer, waiting: i32) -> Vec<Ask
 /// Checks that the calls of [`busy`] failed because of `cause`.
 async fn all_failed_by(askers: Vec<Asker>, cause: &Arc<CloseCause>) {
     for (n, asker) in askers.into_iter().enumerate() {
-        let sent = if n < 4 {
+        let sent = if n < PLACES {
             Execution::MaybeExecuted
         } else {
             Execution::NotSent
@@ -175,7 +178,7 @@ async fn closing_a_wedged_connection_takes_five_seconds() {
         assert_eq!(started.elapsed(), Duration::from_secs(5));
         all_failed_by(askers, &connection.close_cause().unwrap()).await;
         peer.until_hang_up().await.unwrap();
-        assert_eq!(peer.seen().calls, 3 + 4);
+        assert_eq!(peer.seen().calls, 3 + PLACES);
     })
     .await;
 }

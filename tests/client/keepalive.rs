@@ -10,7 +10,7 @@ use virtwire_tests::peer::{
 };
 
 use crate::memory::measured;
-use crate::{ask, asker};
+use crate::{PLACES, ask, asker};
 
 type Ask = remote::ConnectSupportsFeature;
 
@@ -25,7 +25,7 @@ async fn ping_is_answered_though_every_place_is_taken() {
     paused_deadline(async {
         let (connection, mut peer) = connected().await;
         let _askers: Vec<_> = (0..100).map(|n| asker(&connection, n)).collect();
-        for _ in 0..4 {
+        for _ in 0..PLACES {
             peer.expect::<Ask>().await.unwrap();
         }
         let asked = Instant::now();
@@ -34,7 +34,7 @@ async fn ping_is_answered_though_every_place_is_taken() {
             peer.expect_pongs(count).await.unwrap();
         }
         assert_eq!(asked.elapsed(), Duration::ZERO);
-        assert_eq!(peer.seen().calls, 3 + 4);
+        assert_eq!(peer.seen().calls, 3 + PLACES);
     })
     .await;
 }

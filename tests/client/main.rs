@@ -16,4 +16,4 @@ mod reconnect;
 mod session;
 mod support;
 
-use virtwire_tests::question::{ask, asker, start_pull, started_pull};
+use virtwire_tests::question::{PLACES, ask, asker, start_pull, started_pull};

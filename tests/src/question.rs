@@ -5,6 +5,10 @@ use virtwire::{BlockJob, Connection, Error, remote};
 
 use crate::peer::{Guest as _, Peer};
 
+/// How many ordinary calls a connection has in flight by default: of four places one is kept for
+/// those that end other work.
+pub const PLACES: usize = 3;
+
 /// A call whose answer is the number that was asked with.
 ///
 /// # Errors

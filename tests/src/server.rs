@@ -7,10 +7,7 @@ use virtwire::{Connection, remote};
 use virtwire_protocol::session::Request;
 
 use crate::peer::{Guest as _, Peer};
-use crate::question::asker;
-
-/// How many calls a connection has in flight by default.
-const IN_FLIGHT: i32 = 4;
+use crate::question::{PLACES, asker};
 
 /// A peer that answers whatever is asked as a daemon with one running guest.
 #[derive(Debug)]
@@ -76,7 +73,7 @@ impl Server {
     ///
     /// When they are not.
     pub async fn every_place_is_free(&mut self, connection: &Connection) {
-        let askers: Vec<_> = (0..IN_FLIGHT).map(|n| asker(connection, n)).collect();
+        let askers: Vec<_> = (0..).take(PLACES).map(|n| asker(connection, n)).collect();
         let mut calls = Vec::new();
         while calls.len() < askers.len() {
             let call = self.peer.find::<remote::ConnectSupportsFeature>().await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use virtwire_protocol::RemoteError;
 use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
 use virtwire_protocol::frame::EncodeFrameError;
+use virtwire_protocol::header::Serial;
 use virtwire_protocol::session::{CallFailure, CloseCause, ReplyError};
 use virtwire_xdr::DecodeError;
 
@@ -56,12 +57,15 @@ pub enum Execution {
 struct Inner {
     cause: Cause,
     call: Option<CallContext>,
+    object: Option<String>,
 }
 
 /// The call that failed.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CallContext {
     pub(crate) procedure: &'static str,
+    /// Of the packet, if one was sent.
+    pub(crate) serial: Option<Serial>,
     pub(crate) elapsed: Duration,
     pub(crate) execution: Execution,
     /// Whether it may be made again even if it was executed.
@@ -118,6 +122,7 @@ impl Error {
         Self(Box::new(Inner {
             cause: cause.into(),
             call: None,
+            object: None,
         }))
     }
 
@@ -125,7 +130,14 @@ impl Error {
         Self(Box::new(Inner {
             cause,
             call: Some(call),
+            object: None,
         }))
+    }
+
+    /// The same error, with the name of what the call was about.
+    pub(crate) fn about(mut self, object: impl Into<String>) -> Self {
+        self.0.object = Some(object.into());
+        self
     }
 
     /// The same error, of a call that was to open a connection: whatever it did has gone with the
@@ -183,6 +195,20 @@ impl Error {
     #[must_use]
     pub fn procedure(&self) -> Option<&'static str> {
         self.0.call.map(|call| call.procedure)
+    }
+
+    /// What the call was about: the name of the domain, or `disk of domain`. `None` for calls that
+    /// were not made by the handle of an object.
+    #[must_use]
+    pub fn object(&self) -> Option<&str> {
+        self.0.object.as_deref()
+    }
+
+    /// The serial of the packet that carried the call, by which it is found in a record of what was
+    /// sent or in the daemon's log; `None` when it was not sent.
+    #[must_use]
+    pub fn serial(&self) -> Option<u32> {
+        self.0.call?.serial.map(Serial::get)
     }
 
     /// How long the call took to fail.
@@ -328,8 +354,10 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(call) = &self.0.call {
-            write!(f, "{}: ", call.procedure)?;
+        match (&self.0.call, &self.0.object) {
+            (Some(call), Some(object)) => write!(f, "{} ({object}): ", call.procedure)?,
+            (Some(call), None) => write!(f, "{}: ", call.procedure)?,
+            _ => {}
         }
         self.0.cause.fmt(f)
     }
@@ -341,6 +369,7 @@ impl fmt::Debug for Error {
             .field("kind", &self.kind())
             .field("cause", &self.0.cause)
             .field("call", &self.0.call)
+            .field("object", &self.0.object)
             .finish()
     }
 }

@@ -73,7 +73,9 @@ pub mod uri;
 mod uuid;
 
 pub use bandwidth::{Bandwidth, InvalidBandwidth};
-pub use connection::{Builder, CloseCause, Connection, Driver, RawReply, Reconnect};
+pub use connection::{
+    Builder, CloseCause, Connection, ConnectionState, Driver, RawReply, Reconnect,
+};
 pub use domain::{
     BlockInfo, BlockJob, BlockJobInfo, Disk, DiskDescription, DiskDevice, Domain, DomainInfo,
     DomainStatus, Evidence, JobFailure, Layer, ListedDomain, Mirror, MirrorJob, MirrorReady,

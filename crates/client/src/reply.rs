@@ -3,6 +3,7 @@ use std::marker::PhantomData;
 
 use bytes::Bytes;
 use virtwire_protocol::Procedure;
+use virtwire_protocol::header::Serial;
 use virtwire_xdr::{Decode, IntoOwned, Opaque, Reader};
 
 use crate::connection::RawReply;
@@ -37,6 +38,7 @@ impl<P: Procedure> Reply<P> {
                 Cause::Decode(error),
                 CallContext {
                     procedure: P::NAME,
+                    serial: Some(Serial::new(self.raw.serial)),
                     elapsed: self.raw.elapsed,
                     execution: Execution::Executed,
                     repeatable: P::REPEATABLE,

@@ -11,7 +11,7 @@ use virtwire_protocol::session::{ClientConfig, KeepaliveConfig};
 use super::driver::{Commands, Frontend};
 use super::handshake::{self, Opening};
 use super::reconnect::{self, Reconnect};
-use super::{Connection, Control, Driver, Shared};
+use super::{Connection, ConnectionState, Control, Driver, Shared};
 use crate::Error;
 use crate::error::Cause;
 use crate::transport;
@@ -19,6 +19,9 @@ use crate::uri::{Endpoint, Environment, Uri};
 
 /// How many calls may wait for a place among those in flight before their senders wait too.
 const QUEUE_LENGTH: usize = 64;
+
+/// How many places among those in flight are kept for calls that end other work.
+const RESERVED: usize = 1;
 
 /// The endpoint of a connection over the caller's own byte stream.
 const GIVEN: &str = "a given byte stream";
@@ -43,7 +46,8 @@ const GIVEN: &str = "a given byte stream";
 pub struct Builder {
     uri: Option<String>,
     read_only: bool,
-    max_in_flight: usize,
+    max_in_flight: Option<usize>,
+    max_client_requests: usize,
     connect_deadline: Duration,
     call_deadline: Option<Duration>,
     keepalive: Option<KeepaliveConfig>,
@@ -55,7 +59,8 @@ impl Default for Builder {
         Self {
             uri: None,
             read_only: false,
-            max_in_flight: ClientConfig::default().max_in_flight,
+            max_in_flight: None,
+            max_client_requests: ClientConfig::default().max_client_requests,
             connect_deadline: Duration::from_secs(30),
             call_deadline: None,
             keepalive: Some(KeepaliveConfig::new(Duration::from_secs(5), 6)),
@@ -79,12 +84,26 @@ impl Builder {
         self
     }
 
-    /// How many calls may be in flight, at least one; four by default.
+    /// How many calls may be in flight, at least one; one less than
+    /// [`max_client_requests`](Self::max_client_requests) by default, so four. If there is more
+    /// than one place, the last is kept for calls that end other work and so free the places that
+    /// it holds: destroying a domain, aborting a job or a block job, giving up events.
     ///
-    /// A daemon whose `max_client_requests` (five by default) is reached stops reading from the
-    /// connection, keepalive included, so stay below it.
+    /// The others wait in the order they came. A call that was cancelled, or whose deadline has
+    /// passed, keeps its place until the daemon has answered it, since the daemon still counts it.
     pub fn max_in_flight(mut self, calls: usize) -> Self {
-        self.max_in_flight = calls.max(1);
+        self.max_in_flight = Some(calls.max(1));
+        self
+    }
+
+    /// The setting of this name in the daemon's configuration, if it is not the default of five.
+    ///
+    /// A daemon that has so many calls of a connection in progress stops reading from it, keepalive
+    /// included: it then takes the client for dead and hangs up, after half a minute by default.
+    /// So let fewer be [in flight](Self::max_in_flight). If there are as many all the same, this
+    /// side expects no sign of life.
+    pub fn max_client_requests(mut self, calls: usize) -> Self {
+        self.max_client_requests = calls.max(1);
         self
     }
 
@@ -113,11 +132,12 @@ impl Builder {
     /// Has a connection that is lost opened again, as often as it takes. Without this a lost
     /// connection is closed for good.
     ///
-    /// While it is away, calls wait, each as long as its deadline allows; those that were in
-    /// flight when it was lost have failed with kind `Closed`, and
-    /// [`execution`](Error::execution) says what may have become of them. Every stream of events
+    /// While it is away, calls wait, each as long as its deadline allows. Of those that were in
+    /// flight when it was lost, the ones that [only read](crate::Procedure::REPEATABLE) are made
+    /// again, twice at most. The others have failed with kind `Closed`: they [may have been
+    /// executed](crate::Execution::MaybeExecuted) and are never repeated. Every stream of events
     /// goes on behind a [`Gap`](crate::event::EventError::Gap), and its events are registered
-    /// again before any call is made.
+    /// again before any call is made. [`Connection::state`] tells where things stand.
     ///
     /// Not for [`connect_with_io`](Self::connect_with_io), whose byte stream there is but once.
     pub fn reconnect(mut self, policy: impl Into<Option<Reconnect>>) -> Self {
@@ -284,19 +304,23 @@ impl Builder {
         let (ordinary, ordinary_commands) = mpsc::channel(QUEUE_LENGTH);
         let (urgent, urgent_commands) = mpsc::channel(QUEUE_LENGTH);
         let (control, control_commands) = mpsc::unbounded_channel::<Control>();
-        let (closing, closed) = watch::channel(None);
+        let (changes, state) = watch::channel(ConnectionState::Open);
         let commands = Commands {
             ordinary: ordinary_commands,
             urgent: urgent_commands,
             control: control_commands,
         };
+        let one_less = self.max_client_requests.saturating_sub(1).max(1);
         let mut config = ClientConfig::default();
-        config.max_in_flight = self.max_in_flight;
+        config.max_client_requests = self.max_client_requests;
+        config.max_in_flight = self.max_in_flight.unwrap_or(one_less);
+        config.reserved = RESERVED;
         let shared = Shared {
             ordinary,
             urgent,
             control,
-            closed,
+            state,
+            reconnects: self.reconnect.is_some(),
             arena: Mutex::new(BytesMut::new()),
             last_subscription: AtomicU64::new(1),
             event_style: OnceCell::new(),
@@ -307,7 +331,7 @@ impl Builder {
             shared: Arc::new(shared),
             deadline: None,
         };
-        let frontend = Frontend::new(commands, closing);
+        let frontend = Frontend::new(commands, changes);
         (connection, Driver::new(io, config, frontend))
     }
 }

@@ -1,18 +1,15 @@
 //! What handles ask of the driver.
 
-use std::time::Duration;
+use virtwire_protocol::session::CallRequest;
 
-use bytes::Bytes;
-use tokio::sync::oneshot;
-use virtwire_protocol::session::{CallFailure, CallRequest};
-
+use super::answer::AnswerSender;
 use crate::event::{Leaving, Subscribe};
 
 /// A call, and where its answer goes.
 #[derive(Debug)]
-pub(crate) struct Command {
-    pub(crate) request: CallRequest,
-    pub(crate) answer: oneshot::Sender<Result<Bytes, CallFailure>>,
+pub(super) struct Command {
+    pub(super) request: CallRequest,
+    pub(super) answer: AnswerSender,
 }
 
 /// What need not wait for a place among the calls in flight.
@@ -26,14 +23,4 @@ pub(crate) enum Control {
     Close,
     /// End at once.
     Abort,
-}
-
-/// The answer to a call, not decoded.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct RawReply {
-    /// The XDR of what the procedure returns.
-    pub body: Bytes,
-    /// The time from the call to its answer.
-    pub elapsed: Duration,
 }

@@ -11,15 +11,18 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep};
 use virtwire_protocol::frame::FrameDecoder;
+use virtwire_protocol::header::Serial;
 use virtwire_protocol::remote;
 use virtwire_protocol::session::{
-    CallFailure, CallRequest, ClientConfig, ClientSession, CloseCause, KeepaliveConfig, Output,
-    Reply,
+    CallFailure, CallRequest, ClientConfig, ClientSession, CloseCause, KeepaliveConfig, Lane,
+    Output, Reply,
 };
 
+use super::ConnectionState;
+use super::answer::AnswerSender;
 use super::command::{Command, Control};
 use crate::event::{RegistrationKey, Registry, RegistryCall};
 
@@ -43,7 +46,7 @@ pub struct Driver<IO> {
     io: IO,
     decoder: FrameDecoder,
     session: ClientSession<Waiter>,
-    max_in_flight: usize,
+    config: ClientConfig,
     frontend: Frontend,
     /// Calls wait until every registration that was lost is made again.
     resuming: bool,
@@ -63,7 +66,7 @@ pub(super) struct Frontend {
     pub(super) commands: Commands,
     registry: Registry,
     ending: Ending,
-    closed: watch::Sender<Option<Arc<CloseCause>>>,
+    state: watch::Sender<ConnectionState>,
 }
 
 /// The driver's ends of the channels that the handles hold.
@@ -77,7 +80,7 @@ pub(super) struct Commands {
 /// Who waits for a call to end.
 #[derive(Debug)]
 enum Waiter {
-    Caller(oneshot::Sender<Result<Bytes, CallFailure>>),
+    Caller(AnswerSender),
     Register(RegistrationKey),
     Deregister(RegistrationKey),
     Close,
@@ -108,7 +111,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             io,
             decoder: FrameDecoder::new(),
             session: ClientSession::new(config, now.into_std()),
-            max_in_flight: config.max_in_flight.max(1),
+            config,
             frontend,
             resuming: false,
             events: 0,
@@ -172,7 +175,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if self.resuming || !self.frontend.is_wanted() {
             return false;
         }
-        while self.session.waiting_calls() < self.max_in_flight {
+        while self.session.waiting_calls() < self.config.places(Lane::Urgent) {
             let Poll::Ready(Some(command)) = self.frontend.commands.urgent.poll_recv(context)
             else {
                 break;
@@ -180,7 +183,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             self.make_call(command);
             progress = true;
         }
-        while self.session.waiting_calls() + self.session.calls_in_flight() < self.max_in_flight {
+        while self.session.waiting_calls() + self.session.calls_in_flight()
+            < self.config.places(Lane::Ordinary)
+        {
             let Poll::Ready(Some(command)) = self.frontend.commands.ordinary.poll_recv(context)
             else {
                 break;
@@ -193,7 +198,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn make_call(&mut self, Command { request, answer }: Command) {
         // Nobody waits for a call that was dropped in the queue.
-        if !answer.is_closed() {
+        if answer.is_wanted() {
             self.session.call(request, Waiter::Caller(answer));
         }
     }
@@ -224,7 +229,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     fn poll_write(&mut self, context: &mut Context<'_>) -> bool {
         while self.outgoing.len() < WRITE_PIECES {
-            let Some(piece) = self.session.poll_transmit() else {
+            let Some(piece) = self.session.poll_transmit_with(Waiter::launch) else {
                 break;
             };
             self.outgoing.push_back(piece);
@@ -370,8 +375,7 @@ impl<IO> Driver<IO> {
 
     fn finish_call(&mut self, waiter: Waiter, result: Result<Reply, CallFailure>) {
         match waiter {
-            // An asker that has gone does not mind.
-            Waiter::Caller(answer) => drop(answer.send(result.map(|reply| reply.payload))),
+            Waiter::Caller(answer) => answer.send(result.map(|reply| reply.payload)),
             // The registry is told of the connection's end by other means.
             Waiter::Register(_) if is_closed(&result) => {}
             Waiter::Register(key) => {
@@ -400,7 +404,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Closes the byte stream and keeps what faces the handles.
     pub(super) fn release(mut self) -> Frontend {
-        let nobody = Frontend::new(Commands::nobody(), watch::Sender::new(None));
+        let nobody = Frontend::new(
+            Commands::nobody(),
+            watch::Sender::new(ConnectionState::Open),
+        );
         let mut frontend = std::mem::replace(&mut self.frontend, nobody);
         frontend.registry.lost();
         frontend
@@ -409,24 +416,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
     /// Serves those handles from now on, and takes up their subscriptions before anything else.
     pub(super) fn adopt(&mut self, mut frontend: Frontend) {
         frontend.registry.restart();
+        frontend.state.send_replace(ConnectionState::Open);
         self.resuming = true;
         self.frontend = frontend;
     }
 }
 
 impl Frontend {
-    pub(super) fn new(commands: Commands, closed: watch::Sender<Option<Arc<CloseCause>>>) -> Self {
+    pub(super) fn new(commands: Commands, state: watch::Sender<ConnectionState>) -> Self {
         Self {
             commands,
             registry: Registry::default(),
             ending: Ending::No,
-            closed,
+            state,
         }
     }
 
     /// Whether the connection was to go on when it was lost.
     pub(super) fn is_wanted(&self) -> bool {
         self.ending == Ending::No
+    }
+
+    /// Tells everybody that the connection is lost and to be opened again.
+    pub(super) fn lost(&mut self, cause: &Arc<CloseCause>) {
+        tracing::info!(%cause, "connection is lost");
+        self.state
+            .send_replace(ConnectionState::Lost(Arc::clone(cause)));
     }
 
     /// Does what needs no byte stream; ready when the connection is not wanted any more.
@@ -455,7 +470,8 @@ impl Frontend {
     /// Tells everybody that the connection is closed.
     pub(super) fn finish(&mut self, cause: &Arc<CloseCause>) {
         tracing::debug!(%cause, "connection is closed");
-        self.closed.send_replace(Some(Arc::clone(cause)));
+        self.state
+            .send_replace(ConnectionState::Closed(Arc::clone(cause)));
         self.registry = Registry::default();
         self.commands.close();
     }
@@ -483,7 +499,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
 /// everybody who waits.
 impl<IO> Drop for Driver<IO> {
     fn drop(&mut self) {
-        if self.frontend.closed.borrow().is_some() {
+        if self.frontend.state.borrow().is_closed() {
             return;
         }
         self.session.close(CloseCause::Requested);
@@ -514,7 +530,18 @@ impl Commands {
 
 impl Waiter {
     fn is_wanted(&self) -> bool {
-        !matches!(self, Self::Caller(answer) if answer.is_closed())
+        match self {
+            Self::Caller(answer) => answer.is_wanted(),
+            _ => true,
+        }
+    }
+
+    /// Notes that the call is sent from now on, unless nobody waits for it any more.
+    fn launch(&mut self, serial: Serial) -> bool {
+        match self {
+            Self::Caller(answer) => answer.launch(serial),
+            _ => true,
+        }
     }
 }
 

@@ -1,44 +1,38 @@
 //! The connection to a daemon: the handle, the task that drives the socket, and what they say to
 //! each other.
 
+mod answer;
 mod builder;
+mod call;
 mod command;
 mod driver;
 mod handshake;
 mod reconnect;
+mod state;
 mod support;
 
 pub use builder::Builder;
+pub use call::RawReply;
 pub(crate) use command::Control;
-pub use command::RawReply;
 pub use driver::Driver;
 pub use reconnect::Reconnect;
+pub use state::ConnectionState;
 pub use virtwire_protocol::session::CloseCause;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use tokio::sync::{OnceCell, mpsc, oneshot, watch};
-use tokio::time::Instant;
+use bytes::BytesMut;
+use tokio::sync::{OnceCell, mpsc, watch};
 use virtwire_protocol::event::Style;
-use virtwire_protocol::schema::ProcedureSchema;
-use virtwire_protocol::session::{CallFailure, CallRequest, Delivery, Lane};
-use virtwire_protocol::{Procedure, Release, StreamDirection, remote};
+use virtwire_protocol::{Release, remote};
 
+use self::call::not_sent;
 use self::command::Command;
-use crate::error::{CallContext, Cause, Execution};
-use crate::{Error, Reply};
-
-/// Packets are encoded into a shared buffer of this size, which is used again once the packets
-/// in it were sent.
-const ARENA_SIZE: usize = 4 << 10;
-
-/// Nearly every packet is shorter than this.
-const USUAL_PACKET: usize = 512;
+use crate::Error;
+use crate::error::Cause;
 
 /// How long [`Connection::close`] waits for the daemon before it just closes the socket.
 const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
@@ -66,7 +60,9 @@ struct Shared {
     ordinary: mpsc::Sender<Command>,
     urgent: mpsc::Sender<Command>,
     control: mpsc::UnboundedSender<Control>,
-    closed: watch::Receiver<Option<Arc<CloseCause>>>,
+    state: watch::Receiver<ConnectionState>,
+    /// Whether a connection that is lost is opened again.
+    reconnects: bool,
     arena: Mutex<BytesMut>,
     last_subscription: AtomicU64,
     event_style: OnceCell<Style>,
@@ -105,57 +101,6 @@ impl Connection {
         }
     }
 
-    /// Calls a procedure of any program.
-    ///
-    /// The arguments may borrow what the caller has: they are encoded before this function
-    /// returns. The reply owns the received frame and lends the decoded form.
-    ///
-    /// # Errors
-    ///
-    /// What the daemon answers (kind `Remote`), or why there is no answer. Kind `Unsupported` for
-    /// a procedure that opens a data stream.
-    ///
-    /// # Cancel safety
-    ///
-    /// See [`Connection`].
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "calls read better without a borrow"
-    )]
-    pub fn call<P: Procedure>(
-        &self,
-        args: P::Args<'_>,
-    ) -> impl Future<Output = Result<Reply<P>, Error>> + Send + use<P> {
-        let request = self.encode::<P>(&args);
-        let connection = self.clone();
-        async move {
-            let raw = connection.submit(P::NAME, request?).await?;
-            Ok(Reply::new(raw))
-        }
-    }
-
-    /// Calls a procedure that is known only at run time, with arguments that are XDR already.
-    ///
-    /// # Errors
-    ///
-    /// As [`call`](Self::call).
-    ///
-    /// # Cancel safety
-    ///
-    /// See [`Connection`].
-    pub async fn call_raw(
-        &self,
-        procedure: &'static ProcedureSchema,
-        args: &[u8],
-    ) -> Result<RawReply, Error> {
-        let request = CallRequest::from_schema(procedure, |writer| {
-            writer.raw(args);
-            Ok(())
-        })
-        .map_err(|error| not_sent(procedure.name, Cause::Encode(error)))?;
-        self.submit(procedure.name, request).await
-    }
-
     /// Ends the connection: waits for the calls in flight, tells the daemon, closes the socket.
     /// A daemon that does not answer is given five seconds. Other handles find the connection
     /// closed.
@@ -178,15 +123,39 @@ impl Connection {
 
     /// Waits until the connection is closed, by whatever, and says why.
     pub async fn closed(&self) -> Arc<CloseCause> {
-        let mut closed = self.shared.closed.clone();
-        let _ = closed.wait_for(Option::is_some).await;
+        let mut state = self.shared.state.clone();
+        let _ = state.wait_for(ConnectionState::is_closed).await;
         self.close_cause_or_lost()
     }
 
-    /// Why the connection is closed; `None` while it is open.
+    /// Why the connection is closed; `None` while it is open or may open again.
     #[must_use]
     pub fn close_cause(&self) -> Option<Arc<CloseCause>> {
-        self.shared.closed.borrow().clone()
+        self.shared.state.borrow().close_cause().cloned()
+    }
+
+    /// Whether the connection can be used now, and every change of that from now on. Who looks
+    /// late sees the latest state alone.
+    ///
+    /// ```no_run
+    /// # async fn example(connection: virtwire::Connection) {
+    /// use virtwire::ConnectionState;
+    ///
+    /// let mut state = connection.state();
+    /// while state.changed().await.is_ok() {
+    ///     match &*state.borrow_and_update() {
+    ///         ConnectionState::Lost(cause) => println!("lost: {cause}"),
+    ///         ConnectionState::Closed(cause) => println!("closed: {cause}"),
+    ///         _ => println!("open again"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    #[doc(alias = "virConnectIsAlive")]
+    #[doc(alias = "virConnectRegisterCloseCallback")]
+    pub fn state(&self) -> watch::Receiver<ConnectionState> {
+        self.shared.state.clone()
     }
 
     /// Where the connection goes, for messages to people.
@@ -250,88 +219,6 @@ impl Connection {
         release(reply.decode()?.lib_ver)
     }
 
-    fn encode<P: Procedure>(&self, args: &P::Args<'_>) -> Result<CallRequest, Error> {
-        let mut arena = self
-            .shared
-            .arena
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if arena.capacity() < USUAL_PACKET {
-            arena.reserve(ARENA_SIZE);
-        }
-        CallRequest::new_in::<P>(&mut arena, args)
-            .map_err(|error| not_sent(P::NAME, Cause::Encode(error)))
-    }
-
-    async fn submit(
-        &self,
-        procedure: &'static str,
-        request: CallRequest,
-    ) -> Result<RawReply, Error> {
-        if request.stream() != StreamDirection::None {
-            let cause = Cause::Unsupported("a procedure that opens a data stream");
-            return Err(not_sent(procedure, cause));
-        }
-        let repeatable = request.is_repeatable();
-        let started = Instant::now();
-        let answer = match self.within_deadline(self.exchange(request)).await {
-            Ok(answer) => answer,
-            Err(timeout) => Err((timeout, Execution::MaybeExecuted)),
-        };
-        let elapsed = started.elapsed();
-        answer
-            .map(|body| RawReply { body, elapsed })
-            .map_err(|(cause, execution)| {
-                Error::of_call(
-                    cause,
-                    CallContext {
-                        procedure,
-                        elapsed,
-                        execution,
-                        repeatable,
-                    },
-                )
-            })
-    }
-
-    /// Waits for `work` no longer than this handle's deadline.
-    pub(crate) async fn within_deadline<T>(
-        &self,
-        work: impl Future<Output = T>,
-    ) -> Result<T, Cause> {
-        match self.deadline {
-            None => Ok(work.await),
-            Some(deadline) => tokio::time::timeout(deadline, work)
-                .await
-                .map_err(|_| Cause::Timeout(deadline)),
-        }
-    }
-
-    async fn exchange(&self, request: CallRequest) -> Result<Bytes, (Cause, Execution)> {
-        let (answer, answered) = oneshot::channel();
-        let queue = match request.lane() {
-            Lane::Urgent => &self.shared.urgent,
-            _ => &self.shared.ordinary,
-        };
-        if queue.send(Command { request, answer }).await.is_err() {
-            return Err((
-                Cause::Closed(self.close_cause_or_lost()),
-                Execution::NotSent,
-            ));
-        }
-        match answered.await {
-            Ok(Ok(body)) => Ok(body),
-            Ok(Err(failure)) => {
-                let execution = execution_of(&failure);
-                Err((Cause::from(failure), execution))
-            }
-            Err(_) => Err((
-                Cause::Closed(self.close_cause_or_lost()),
-                Execution::NotSent,
-            )),
-        }
-    }
-
     pub(crate) fn control(&self, control: Control) {
         // A driver that is gone has released everything already.
         let _ = self.shared.control.send(control);
@@ -386,28 +273,4 @@ fn release(packed: u64) -> Result<Release, Error> {
         part(packed / 1_000 % 1_000)?,
         part(packed % 1_000)?,
     ))
-}
-
-/// The failure of a call before it left this process.
-fn not_sent(procedure: &'static str, cause: Cause) -> Error {
-    Error::of_call(
-        cause,
-        CallContext {
-            procedure,
-            elapsed: Duration::ZERO,
-            execution: Execution::NotSent,
-            repeatable: false,
-        },
-    )
-}
-
-fn execution_of(failure: &CallFailure) -> Execution {
-    match failure {
-        CallFailure::Remote(_) => Execution::Rejected,
-        CallFailure::ConnectionClosed {
-            delivery: Delivery::NotSent,
-            ..
-        } => Execution::NotSent,
-        _ => Execution::MaybeExecuted,
-    }
 }

@@ -85,7 +85,7 @@ pub(super) async fn supervise<C, F, IO>(
         if ours || !frontend.is_wanted() {
             return frontend.finish(&cause);
         }
-        tracing::info!(%cause, "connection is lost");
+        frontend.lost(&cause);
         let reopened = tokio::select! {
             biased;
             () = frontend.unwanted() => {

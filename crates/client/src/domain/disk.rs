@@ -1,13 +1,15 @@
 //! One disk of a domain.
 
+use std::future::Future;
+
 use virtwire_protocol::constants::{
     DomainBlockJobAbortFlags, DomainBlockJobInfoFlags, DomainBlockJobSetSpeedFlags,
 };
-use virtwire_protocol::remote;
+use virtwire_protocol::{Procedure, remote};
 use virtwire_xdr::Str;
 
 use super::block_job::{BlockJobInfo, Pull};
-use crate::{Bandwidth, Domain, Error};
+use crate::{Bandwidth, Domain, Error, Reply};
 
 /// One disk of a domain, named by its target (`vda`) or by a source path that no other disk has.
 ///
@@ -35,6 +37,16 @@ impl Disk {
         Self { domain, path }
     }
 
+    /// Calls a procedure about this disk, which errors name.
+    pub(crate) fn call<P: Procedure>(
+        &self,
+        args: P::Args<'_>,
+    ) -> impl Future<Output = Result<Reply<P>, Error>> + Send + use<'_, P> {
+        let call = self.domain.connection().call::<P>(args);
+        let object = || format!("{} of {}", self.path, self.domain.name());
+        async move { call.await.map_err(|error| error.about(object())) }
+    }
+
     /// The domain that has the disk.
     #[must_use]
     pub fn domain(&self) -> &Domain {
@@ -59,11 +71,7 @@ impl Disk {
             path: Str::from(&self.path),
             flags: 0,
         };
-        let reply = self
-            .domain
-            .connection()
-            .call::<remote::DomainGetBlockInfo>(args)
-            .await?;
+        let reply = self.call::<remote::DomainGetBlockInfo>(args).await?;
         let info = reply.decode()?;
         Ok(BlockInfo {
             capacity: info.capacity,
@@ -91,11 +99,7 @@ impl Disk {
             path: Str::from(&self.path),
             flags: DomainBlockJobInfoFlags::BANDWIDTH_BYTES.bits(),
         };
-        let reply = self
-            .domain
-            .connection()
-            .call::<remote::DomainGetBlockJobInfo>(args)
-            .await?;
+        let reply = self.call::<remote::DomainGetBlockJobInfo>(args).await?;
         Ok(BlockJobInfo::from_wire(&reply.decode()?))
     }
 
@@ -112,9 +116,7 @@ impl Disk {
             bandwidth: bandwidth.to_wire_bytes(),
             flags: DomainBlockJobSetSpeedFlags::BANDWIDTH_BYTES.bits(),
         };
-        self.domain
-            .connection()
-            .call::<remote::DomainBlockJobSetSpeed>(args)
+        self.call::<remote::DomainBlockJobSetSpeed>(args)
             .await
             .map(drop)
     }
@@ -134,9 +136,7 @@ impl Disk {
             path: Str::from(&self.path),
             flags: flags.bits(),
         };
-        self.domain
-            .connection()
-            .call::<remote::DomainBlockJobAbort>(args)
+        self.call::<remote::DomainBlockJobAbort>(args)
             .await
             .map(drop)
     }

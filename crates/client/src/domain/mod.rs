@@ -16,15 +16,16 @@ pub use list::ListedDomain;
 pub use xml::*;
 
 use std::fmt;
+use std::future::Future;
 
 use virtwire_protocol::constants::{
     DomainCreateFlags, DomainDefineFlags, DomainDestroyFlags, DomainShutdownFlags,
     DomainUndefineFlags, DomainXmlFlags,
 };
-use virtwire_protocol::remote;
+use virtwire_protocol::{Procedure, remote};
 use virtwire_xdr::Str;
 
-use crate::{Connection, Error, Uuid};
+use crate::{Connection, Error, Reply, Uuid};
 
 /// A domain on a host: its identity and the connection to ask about it.
 ///
@@ -56,6 +57,15 @@ impl Domain {
             uuid: *self.uuid.as_bytes(),
             id: self.id.and_then(|id| i32::try_from(id).ok()).unwrap_or(-1),
         }
+    }
+
+    /// Calls a procedure about this domain, which errors name.
+    pub(crate) fn call<P: Procedure>(
+        &self,
+        args: P::Args<'_>,
+    ) -> impl Future<Output = Result<Reply<P>, Error>> + Send + use<'_, P> {
+        let call = self.connection.call::<P>(args);
+        async move { call.await.map_err(|error| error.about(&self.name)) }
     }
 
     /// The connection that this handle asks.
@@ -109,10 +119,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        let reply = self
-            .connection
-            .call::<remote::DomainCreateWithFlags>(args)
-            .await?;
+        let reply = self.call::<remote::DomainCreateWithFlags>(args).await?;
         Ok(Self::from_wire(&self.connection, &reply.decode()?.dom))
     }
 
@@ -124,10 +131,7 @@ impl Domain {
     #[doc(alias = "virDomainSuspend")]
     pub async fn suspend(&self) -> Result<(), Error> {
         let args = remote::DomainSuspendArgs { dom: self.wire() };
-        self.connection
-            .call::<remote::DomainSuspend>(args)
-            .await
-            .map(drop)
+        self.call::<remote::DomainSuspend>(args).await.map(drop)
     }
 
     /// Lets paused processors run again.
@@ -138,10 +142,7 @@ impl Domain {
     #[doc(alias = "virDomainResume")]
     pub async fn resume(&self) -> Result<(), Error> {
         let args = remote::DomainResumeArgs { dom: self.wire() };
-        self.connection
-            .call::<remote::DomainResume>(args)
-            .await
-            .map(drop)
+        self.call::<remote::DomainResume>(args).await.map(drop)
     }
 
     /// Asks the guest to shut down and returns before it has.
@@ -155,8 +156,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        self.connection
-            .call::<remote::DomainShutdownFlags>(args)
+        self.call::<remote::DomainShutdownFlags>(args)
             .await
             .map(drop)
     }
@@ -173,8 +173,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        self.connection
-            .call::<remote::DomainDestroyFlags>(args)
+        self.call::<remote::DomainDestroyFlags>(args)
             .await
             .map(drop)
     }
@@ -191,8 +190,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        self.connection
-            .call::<remote::DomainUndefineFlags>(args)
+        self.call::<remote::DomainUndefineFlags>(args)
             .await
             .map(drop)
     }
@@ -208,10 +206,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        let reply = self
-            .connection
-            .call::<remote::DomainGetXmlDesc>(args)
-            .await?;
+        let reply = self.call::<remote::DomainGetXmlDesc>(args).await?;
         Ok(reply.decode()?.xml.to_string_lossy().into_owned())
     }
 

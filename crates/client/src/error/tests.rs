@@ -8,6 +8,7 @@ fn codes() -> impl Iterator<Item = ErrorCode> {
 fn of_call(cause: Cause, execution: Execution, repeatable: bool) -> Error {
     let call = CallContext {
         procedure: "DOMAIN_CREATE",
+        serial: None,
         elapsed: Duration::from_secs(1),
         execution,
         repeatable,

@@ -34,10 +34,8 @@ const LOT: usize = 256 << 10;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ClientConfig {
-    /// How many calls may be in flight, at least 1. Others wait.
-    ///
-    /// A daemon stops reading a connection that has `max_client_requests` calls in progress, 5 by
-    /// default, and then sees no keepalive either; so the default here is one less.
+    /// How many calls may be in flight, at least 1. Others wait. The default is one less than the
+    /// daemon's [`max_client_requests`](Self::max_client_requests).
     pub max_in_flight: usize,
     /// How many of these places only [urgent](super::Lane::Urgent) calls may take; none by default.
     /// One place is left for the others in any case.
@@ -47,6 +45,12 @@ pub struct ClientConfig {
     /// How many replies in a row may answer no call. A daemon in order can send a few, so they are
     /// dropped, but a flood of them ends the connection.
     pub max_unmatched_replies: u32,
+    /// How many calls of a connection may be in progress at the daemon, by its setting of this
+    /// name; 5 by default.
+    ///
+    /// While there are so many it does not read, so it sees no keepalive. Its silence then means
+    /// nothing, and this side neither pings nor counts. The daemon counts on and hangs up.
+    pub max_client_requests: usize,
     /// The pings of this side; none by default.
     pub keepalive: Option<KeepaliveConfig>,
 }
@@ -58,6 +62,7 @@ impl Default for ClientConfig {
             reserved: 0,
             max_stream_buffer: 8 << 20,
             max_unmatched_replies: 64,
+            max_client_requests: 5,
             keepalive: None,
         }
     }
@@ -406,7 +411,7 @@ impl<T> ClientSession<T> {
 
     /// Acts on the time, once [`poll_timeout`](Self::poll_timeout) has come.
     pub fn handle_timeout(&mut self, now: Instant) {
-        if self.closed.is_some() {
+        if self.closed.is_some() || !self.may_be_heard() {
             return;
         }
         if let Err(silence) = self.keepalive.expire(now) {
@@ -418,10 +423,10 @@ impl<T> ClientSession<T> {
     /// call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.closed {
-            Some(_) => None,
-            None => self.keepalive.deadline(),
+        if self.closed.is_some() || !self.may_be_heard() {
+            return None;
         }
+        self.keepalive.deadline()
     }
 
     /// Takes the next piece of what is to be written. Pieces are whole and in order; a packet may
@@ -477,6 +482,11 @@ impl<T> ClientSession<T> {
             patch_serial(&mut packet, serial);
             self.outbox.put_packet(packet);
         }
+    }
+
+    /// Whether the daemon has a place for another request, without which it does not read.
+    fn may_be_heard(&self) -> bool {
+        self.calls.in_flight() < self.config.max_client_requests
     }
 
     /// The next serial that no call and no stream holds.

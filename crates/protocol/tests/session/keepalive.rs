@@ -139,6 +139,32 @@ fn any_packet_and_any_byte_is_a_sign_of_life() {
 }
 
 #[test]
+fn silence_means_nothing_while_the_daemon_cannot_read() {
+    let keepalive = KeepaliveConfig::new(SECOND, 0);
+    let mut pair = Pair::with(
+        |client| {
+            client.max_in_flight = 5;
+            client.keepalive = Some(keepalive);
+        },
+        |_| {},
+    );
+    for token in 0..5 {
+        pair.call::<ConnectGetLibVersion>(token);
+    }
+    pair.drive();
+    assert_eq!(pair.client.poll_timeout(), None);
+    pair.now += 3600 * SECOND;
+    pair.client.handle_timeout(pair.now);
+    assert!(!pair.is_closed());
+    // An answer makes room and is a sign of life, from which the count begins anew.
+    pair.reply(0);
+    pair.drive();
+    assert_eq!(pair.client.poll_timeout(), Some(pair.now + SECOND));
+    pair.advance(SECOND);
+    assert!(pair.is_closed());
+}
+
+#[test]
 fn keepalive_can_start_later_and_stop() {
     let mut pair = Pair::new();
     pair.advance(100 * SECOND);

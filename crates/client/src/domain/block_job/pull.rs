@@ -93,7 +93,6 @@ impl Pull {
     async fn send(&self) -> Result<(), Error> {
         let dom = self.disk.domain().wire();
         let path = Str::from(self.disk.path());
-        let connection = self.disk.domain().connection();
         let bandwidth = self.bandwidth.to_wire_bytes();
         let Some(base) = &self.base else {
             let flags = DomainBlockPullFlags::BANDWIDTH_BYTES.bits();
@@ -103,10 +102,8 @@ impl Pull {
                 bandwidth,
                 flags,
             };
-            return connection
-                .call::<remote::DomainBlockPull>(args)
-                .await
-                .map(drop);
+            let started = self.disk.call::<remote::DomainBlockPull>(args).await;
+            return started.map(drop);
         };
         let mut flags = DomainBlockRebaseFlags::BANDWIDTH_BYTES;
         flags.set(DomainBlockRebaseFlags::RELATIVE, self.relative);
@@ -117,9 +114,7 @@ impl Pull {
             bandwidth,
             flags: flags.bits(),
         };
-        connection
-            .call::<remote::DomainBlockRebase>(args)
-            .await
-            .map(drop)
+        let started = self.disk.call::<remote::DomainBlockRebase>(args).await;
+        started.map(drop)
     }
 }
