@@ -19,6 +19,7 @@ mod event;
 mod guest;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
+mod idle;
 mod network;
 mod raw;
 mod served;

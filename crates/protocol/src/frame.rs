@@ -27,11 +27,12 @@ pub const MAX_STREAM_CHUNK: usize = (256 << 10) - HEADER_LEN;
 /// The most file descriptors that a packet can announce (`VIR_NET_MESSAGE_NUM_FDS_MAX`).
 pub const MAX_FDS: u32 = 32;
 
-/// The least room that is asked for when the buffer runs out.
-const CHUNK: usize = 16 << 10;
+/// The room that there is at first. A process may have thousands of connections on which next to
+/// nothing happens.
+const MIN_CHUNK: usize = 1 << 10;
 
-/// The least room to read into between packets; less than that is not worth a system call.
-const MIN_ROOM: usize = 4 << 10;
+/// The room that is asked for when the buffer has run out again and again.
+const MAX_CHUNK: usize = 16 << 10;
 
 /// The most room that past packets can justify at once.
 const MAX_USUAL: usize = 512 << 10;
@@ -136,6 +137,8 @@ impl fmt::Debug for Redacted<'_> {
 pub struct FrameDecoder {
     buffer: BytesMut,
     max_len: usize,
+    /// The room that was asked for the last time; doubles whenever it runs out.
+    chunk: usize,
     /// A bound on recently received packets that decays, so that a bulk transfer is not read
     /// through a buffer that has to grow anew for every packet.
     usual: usize,
@@ -152,8 +155,9 @@ impl FrameDecoder {
     #[must_use]
     pub fn with_max_len(max_len: usize) -> Self {
         Self {
-            buffer: BytesMut::new(),
+            buffer: BytesMut::with_capacity(MIN_CHUNK),
             max_len: max_len.clamp(PREFIX_LEN, MAX_PACKET_LEN),
+            chunk: MIN_CHUNK,
             usual: 0,
         }
     }
@@ -161,16 +165,28 @@ impl FrameDecoder {
     /// The buffer to append received bytes to, with some room in it.
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
         let held = self.buffer.len();
+        // Less than that is not worth a system call.
+        let least = self.chunk / 4;
         let wanted = match self.announced() {
-            Some(length) if length > held => (length - held).min(held.max(self.usual).max(CHUNK)),
-            _ => MIN_ROOM,
+            Some(length) if length > held => {
+                (length - held).min(held.max(self.usual).max(MAX_CHUNK))
+            }
+            _ => least,
         };
         // Not before the room is used up, lest the buffer double while half of it is free.
-        let enough = wanted.min(self.usual.max(MIN_ROOM));
-        if self.buffer.capacity() - held < enough {
-            self.buffer.reserve(wanted.max(CHUNK));
+        if self.buffer.capacity() - held < wanted.min(self.usual.max(least)) {
+            self.chunk = (2 * self.chunk).min(MAX_CHUNK);
+            self.buffer.reserve(wanted.max(self.chunk));
         }
         &mut self.buffer
+    }
+
+    /// Gives back memory that busier times have left behind, unless part of a packet is in it. For
+    /// now and then: the room grows again when it is needed.
+    pub fn release(&mut self) {
+        if self.buffer.is_empty() {
+            *self = Self::with_max_len(self.max_len);
+        }
     }
 
     /// How many received bytes wait for the rest of their packet.
@@ -405,7 +421,7 @@ mod tests {
             .buffer_mut()
             .extend_from_slice(&length.to_be_bytes());
         assert_eq!(decoder.next_frame(), Ok(None));
-        assert!(decoder.buffer_mut().capacity() <= 2 * CHUNK);
+        assert!(decoder.buffer_mut().capacity() <= 2 * MAX_CHUNK);
     }
 
     #[test]
@@ -421,7 +437,7 @@ mod tests {
             let buffer = decoder.buffer_mut();
             let room = buffer.capacity() - buffer.len();
             assert!(room > 0);
-            assert!(buffer.capacity() <= 4 * buffer.len() + 2 * CHUNK);
+            assert!(buffer.capacity() <= 4 * buffer.len() + 2 * MAX_CHUNK);
             buffer.put_bytes(0, room);
             assert_eq!(decoder.next_frame(), Ok(None));
         }
@@ -435,7 +451,7 @@ mod tests {
         decoder.buffer_mut().put_u32(length);
         while decoder.buffered() < 4 << 20 {
             let buffer = decoder.buffer_mut();
-            assert!(buffer.capacity() <= 2 * (buffer.len() + MIN_ROOM) + CHUNK);
+            assert!(buffer.capacity() <= 2 * buffer.len() + 2 * MAX_CHUNK);
             buffer.put_bytes(0, 1000);
         }
     }
@@ -445,17 +461,15 @@ mod tests {
     fn small_packets_reuse_the_buffer() {
         let bytes = packet(MessageType::Reply, &[1]);
         let mut decoder = FrameDecoder::new();
-        decoder.buffer_mut().extend_from_slice(&bytes);
-        drop(decoder.next_frame());
-        let mut lowest = usize::MAX;
-        let mut highest = 0;
+        let mut places = Vec::new();
         for _ in 0..10_000 {
             decoder.buffer_mut().extend_from_slice(&bytes);
-            let at = decoder.buffer.as_ptr().addr();
-            (lowest, highest) = (lowest.min(at), highest.max(at));
+            places.push(decoder.buffer.as_ptr().addr());
             assert!(decoder.next_frame().unwrap().is_some());
         }
-        assert!(highest - lowest < 2 * CHUNK);
+        let grown = &places[1_000..];
+        let (lowest, highest) = (grown.iter().min().unwrap(), grown.iter().max().unwrap());
+        assert!(highest - lowest < 2 * MAX_CHUNK);
     }
 
     #[test]
@@ -470,6 +484,43 @@ mod tests {
         assert!(decoder.buffer_mut().capacity() < MAX_USUAL);
         let frame = decoder.next_frame().unwrap().unwrap();
         assert_eq!(frame.payload, b"\0\0\0\x07"[..]);
+    }
+
+    #[test]
+    fn a_quiet_connection_keeps_little() {
+        let small = packet(MessageType::Reply, &[1]);
+        let mut decoder = FrameDecoder::new();
+        for _ in 0..20 {
+            let buffer = decoder.buffer_mut();
+            assert!(buffer.capacity() <= MIN_CHUNK);
+            buffer.extend_from_slice(&small);
+            assert!(decoder.next_frame().unwrap().is_some());
+        }
+    }
+
+    #[test]
+    fn room_grows_with_a_flood_and_is_given_back() {
+        let small = packet(MessageType::Message, &[1]);
+        let mut flood = small.iter().copied().cycle();
+        let mut decoder = FrameDecoder::new();
+        let mut rooms = Vec::new();
+        for _ in 0..8 {
+            let buffer = decoder.buffer_mut();
+            let room = buffer.capacity() - buffer.len();
+            buffer.extend(flood.by_ref().take(room));
+            rooms.push(room);
+            while decoder.next_frame().unwrap().is_some() {}
+        }
+        assert!(rooms.is_sorted(), "{rooms:?}");
+        assert!((MAX_CHUNK..=2 * MAX_CHUNK).contains(&rooms[7]), "{rooms:?}");
+
+        let held = decoder.buffered();
+        decoder.release();
+        assert_eq!(decoder.buffered(), held);
+        decoder.buffer_mut().extend(flood.take(small.len() - held));
+        assert!(decoder.next_frame().unwrap().is_some());
+        decoder.release();
+        assert_eq!(decoder.buffer_mut().capacity(), MIN_CHUNK);
     }
 
     #[test]

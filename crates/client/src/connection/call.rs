@@ -19,10 +19,10 @@ use crate::{Error, Reply};
 
 /// Packets are encoded into a shared buffer of this size, which is used again once the packets
 /// in it were sent.
-const ARENA_SIZE: usize = 4 << 10;
+const ARENA_SIZE: usize = 2 << 10;
 
 /// Nearly every packet is shorter than this.
-const USUAL_PACKET: usize = 512;
+const USUAL_PACKET: usize = 128;
 
 /// How often a call is sent at most. One that was under way each time that the connection was lost
 /// may well be what the daemon dies of.

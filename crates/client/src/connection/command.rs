@@ -15,8 +15,8 @@ pub(super) struct Command {
 /// What need not wait for a place among the calls in flight.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// Events are wanted.
-    Subscribe(Subscribe),
+    /// Events are wanted. Boxed, since the queue of a connection has room for thirty of these.
+    Subscribe(Box<Subscribe>),
     /// A subscriber has gone; somebody may wait until the daemon has confirmed that.
     Unsubscribe(u64, Option<Leaving>),
     /// Finish what is in flight, tell the daemon, end.

@@ -342,7 +342,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         }
     }
 
-    /// The timer is set again when it fires, not whenever a packet puts the deadline off.
+    /// The timer is set again when it fires, not whenever a packet puts the deadline off; so it
+    /// also says when to give back what busier times have left behind.
     fn poll_timer(&mut self, context: &mut Context<'_>) -> bool {
         let Some(deadline) = self.session.poll_timeout().map(Instant::from_std) else {
             return false;
@@ -354,6 +355,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             return false;
         }
         self.session.handle_timeout(Instant::now().into_std());
+        self.decoder.release();
         true
     }
 }
@@ -456,7 +458,7 @@ impl Frontend {
 
     fn take_control(&mut self, control: Option<Control>) -> ControlFlow<Stop> {
         match control {
-            Some(Control::Subscribe(subscribe)) => self.registry.subscribe(subscribe),
+            Some(Control::Subscribe(subscribe)) => self.registry.subscribe(*subscribe),
             Some(Control::Unsubscribe(id, leaving)) => {
                 self.registry.unsubscribe(id, leaving.as_ref());
             }

@@ -182,7 +182,7 @@ impl Builder {
             refused: Vec::new(),
         };
         let object = self.object.clone();
-        connection.control(Control::Subscribe(Subscribe {
+        connection.control(Control::Subscribe(Box::new(Subscribe {
             id: subscription.id,
             registrations,
             asked: self.events.len(),
@@ -191,7 +191,7 @@ impl Builder {
             tolerant: self.skip_unsupported,
             unknown: self.unknown,
             ready,
-        }));
+        })));
         match connection.within_deadline(registered).await? {
             Ok(Ok(refused)) => subscription.refused = refused,
             Ok(Err(failure)) => return Err(Cause::from(failure).into()),

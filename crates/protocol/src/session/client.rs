@@ -409,11 +409,13 @@ impl<T> ClientSession<T> {
         outcome
     }
 
-    /// Acts on the time, once [`poll_timeout`](Self::poll_timeout) has come.
+    /// Acts on the time, once [`poll_timeout`](Self::poll_timeout) has come. Memory that is not
+    /// needed now is given back too.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.closed.is_some() || !self.may_be_heard() {
             return;
         }
+        self.outbox.release();
         if let Err(silence) = self.keepalive.expire(now) {
             self.close(CloseCause::KeepaliveTimeout(silence));
         }

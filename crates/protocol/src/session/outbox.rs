@@ -12,8 +12,8 @@ use crate::header::Header;
 /// are, since copying them costs more than another entry of a vectored write.
 const COPY_LIMIT: usize = 8 << 10;
 
-/// The size of the buffer that short packets are copied into.
-const SCRATCH: usize = 16 << 10;
+/// The size of the buffer that short packets are copied into, until more of them wait at once.
+const SCRATCH: usize = 1 << 10;
 
 /// Packets in the order in which they go out, as pieces for a vectored write.
 pub(super) struct Outbox {
@@ -96,6 +96,13 @@ impl Outbox {
         Some(piece)
     }
 
+    /// Gives back memory that busier times have left behind.
+    pub(super) fn release(&mut self) {
+        if self.len == 0 {
+            *self = Self::new();
+        }
+    }
+
     /// Throws everything away.
     pub(super) fn clear(&mut self) {
         self.pieces.clear();
@@ -144,5 +151,15 @@ mod tests {
             (lowest, highest) = (lowest.min(at), highest.max(at));
         }
         assert!(highest - lowest < SCRATCH);
+    }
+
+    #[test]
+    fn what_a_busy_time_took_is_given_back() {
+        let mut outbox = Outbox::new();
+        (0..100).for_each(|_| outbox.put_slice(&[0; 60]));
+        outbox.release();
+        assert_eq!(outbox.take().unwrap().len(), 6000);
+        outbox.release();
+        assert_eq!(outbox.scratch.capacity(), SCRATCH);
     }
 }

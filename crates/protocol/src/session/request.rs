@@ -14,6 +14,9 @@ use crate::schema::ProcedureSchema;
 /// The capacity that a packet starts with; most calls are shorter.
 const SMALL_PACKET: usize = 128;
 
+/// A packet that is longer shares its allocation with no other.
+const LONG_PACKET: usize = 1 << 10;
+
 /// A call, encoded but for its serial, which the session gives it.
 ///
 /// Whoever calls encodes, so that work runs on the task of the caller and the task that drives the
@@ -58,7 +61,12 @@ impl CallRequest {
         let callee = Callee::of::<P>();
         arena.clear();
         encode_frame(arena, &callee.header(), |w| args.encode(w))?;
-        Ok(Self::assemble(callee, arena.split()))
+        let packet = arena.split();
+        if packet.len() > LONG_PACKET {
+            // Leave the allocation to this packet alone, lest the arena keep it alive.
+            *arena = BytesMut::new();
+        }
+        Ok(Self::assemble(callee, packet))
     }
 
     /// Encodes a call of a procedure that is known only at run time; `args` writes its arguments.
