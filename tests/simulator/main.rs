@@ -16,6 +16,7 @@ mod both;
 mod connection;
 mod domain;
 mod event;
+mod fan_out;
 mod guest;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
