@@ -1,5 +1,5 @@
-//! What the benchmarks share: messages to measure with, a server that costs nothing, and the
-//! floor to compare with.
+//! What the benchmarks share: messages to measure with, servers in other processes, and the floor to
+//! compare with.
 
 pub mod client;
 pub mod flood;
@@ -7,3 +7,5 @@ pub mod floor;
 pub mod measure;
 pub mod message;
 pub mod null_server;
+mod process;
+pub mod simulators;

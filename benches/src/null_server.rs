@@ -1,17 +1,15 @@
 //! A server that answers every call at once, so that what is measured is the client.
 
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread;
 
 use bytes::BytesMut;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
-use tempfile::TempDir;
 use virtwire_protocol::frame::{Frame, FrameDecoder, encode_frame};
 use virtwire_protocol::header::{Header, MessageType, Serial, Status};
 use virtwire_protocol::remote::{
@@ -23,6 +21,7 @@ use virtwire_xdr::{Decode, Encode, EncodeError, Reader, Writer};
 
 use crate::flood::{Flood, Trigger};
 use crate::message;
+use crate::process::{self, Process};
 
 /// What is read or written at once, as long as no packet is longer.
 const CHUNK: usize = 64 << 10;
@@ -192,69 +191,41 @@ impl Client {
 
 /// A [`NullServer`] in a process of its own, so that its processor time is not the client's.
 #[derive(Debug)]
-pub struct Process {
-    child: Child,
-    directory: TempDir,
-}
+pub struct Server(Process);
 
 /// The argument that makes a program of this package the server.
 const ROLE: &str = "null-server";
 
-impl Process {
+/// The name of its socket.
+const SOCKET: &str = "socket";
+
+impl Server {
     /// Starts this very program once more, as the server.
     ///
     /// # Errors
     ///
     /// When it cannot be started or does not listen.
     pub fn start() -> io::Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let mut child = Command::new(std::env::current_exe()?)
-            .arg(ROLE)
-            .arg(directory.path().join("socket"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let mut ready = [0];
-        match child.stdout.take() {
-            Some(mut stdout) => stdout.read_exact(&mut ready)?,
-            None => return Err(io::ErrorKind::BrokenPipe.into()),
-        }
-        Ok(Self { child, directory })
+        Process::start(ROLE).map(Self)
     }
 
     /// Where it listens.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
-        self.directory.path().join("socket")
+        self.0.socket(SOCKET)
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have gone by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Becomes the server when this program was started by [`Process::start`]; call it first in `main`.
+/// Becomes the server when this program was started by [`Server::start`]; call it first in `main`.
 ///
 /// # Errors
 ///
 /// When the server cannot listen.
 pub fn serve_if_asked(server: impl FnOnce() -> io::Result<NullServer>) -> io::Result<()> {
-    let mut arguments = std::env::args_os().skip(1);
-    if arguments.next().is_none_or(|role| role != ROLE) {
+    let Some(directory) = process::directory_of(ROLE) else {
         return Ok(());
-    }
-    let socket = arguments.next().ok_or(io::ErrorKind::InvalidInput)?;
-    let listener = UnixListener::bind(socket)?;
-    // The pipe breaks when the one who started us is gone, however that came about.
-    thread::spawn(|| {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        std::process::exit(0);
-    });
-    io::stdout().write_all(b"!")?;
-    io::stdout().flush()?;
+    };
+    let listener = UnixListener::bind(directory.join(SOCKET))?;
+    process::ready()?;
     server()?.serve(&listener)
 }

@@ -14,7 +14,7 @@ use virtwire_benches::client::{Outcome, connect};
 use virtwire_benches::floor::{Floor, request};
 use virtwire_benches::measure::{Comparison, Cost, HEADINGS, measure};
 use virtwire_benches::message;
-use virtwire_benches::null_server::{self, NullServer, Process};
+use virtwire_benches::null_server::{self, NullServer, Server};
 use virtwire_lab::Daemon;
 use virtwire_protocol::frame::PREFIX_LEN;
 use virtwire_protocol::remote;
@@ -51,7 +51,7 @@ fn main() -> Outcome<()> {
 
 /// Trivial calls to a server that costs nothing.
 fn null() -> Outcome<()> {
-    let server = Process::start()?;
+    let server = Server::start()?;
     for callers in [1, 4, 16, 64] {
         let floor = Floor::connect(&server.socket())?;
         compare("null server", &server.socket(), floor, callers, callers)?;
@@ -116,7 +116,7 @@ async fn call_from_tasks(connection: &Connection, callers: usize) -> Result<(), 
 
 /// Large replies from a server that costs nothing; the floor walks over them and keeps nothing.
 fn bulk() -> Outcome<()> {
-    let server = Process::start()?;
+    let server = Server::start()?;
     let (runtime, connection) = connect(&server.socket(), 4)?;
     let mut floor = Floor::connect(&server.socket())?;
     let list = request::<remote::ConnectListAllDomains>(

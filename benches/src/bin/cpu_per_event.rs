@@ -18,7 +18,7 @@ use virtwire_benches::flood::{EVENTS, Trigger};
 use virtwire_benches::floor::{Floor, request};
 use virtwire_benches::measure::{Comparison, HEADINGS, measure};
 use virtwire_benches::message::DOMAINS;
-use virtwire_benches::null_server::{self, NullServer, Process};
+use virtwire_benches::null_server::{self, NullServer, Server};
 use virtwire_protocol::remote;
 
 /// Each row is measured this often, one after the other, so that a busy moment hits all alike.
@@ -31,7 +31,7 @@ fn main() -> Outcome<()> {
     null_server::serve_if_asked(NullServer::with_everything)?;
     let asked: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|word| word == part);
-    let server = Process::start()?;
+    let server = Server::start()?;
     if wanted("streams") {
         println!("{HEADINGS}");
         for row in rows() {
@@ -95,7 +95,7 @@ fn rows() -> Vec<Row> {
 }
 
 impl Row {
-    fn measure(&self, server: &Process) -> Outcome<()> {
+    fn measure(&self, server: &Server) -> Outcome<()> {
         let mut floor = Floor::connect(&server.socket())?;
         let trigger = request::<Trigger>(1, &self.trigger())?;
         let (runtime, connection) = connect(&server.socket(), 4)?;
@@ -207,7 +207,7 @@ fn number_of(event: &DomainEvent) -> Option<usize> {
 
 /// How long calls take without events, and during a flood that one stream reads and another does
 /// not.
-fn calls(server: &Process) -> Outcome<()> {
+fn calls(server: &Server) -> Outcome<()> {
     let row = Row {
         unread: Some(Overflow::DropOldest),
         ..rows().remove(0)
