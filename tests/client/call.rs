@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use virtwire::constants::{DomainDestroyFlags, ErrorCode};
 use virtwire::xdr::Str;
-use virtwire::{Connection, ErrorKind, Execution, Procedure, remote, schema};
+use virtwire::{Connection, Error, ErrorKind, Execution, Procedure, remote, schema};
 use virtwire_protocol::generated::schema::PROCEDURES;
 use virtwire_protocol::header::Status;
 use virtwire_protocol::session::Request;
@@ -115,6 +115,61 @@ async fn destroy_has_a_place_of_its_own_and_overtakes_the_calls_that_wait() {
         }
         drop((connection, domain));
         peer.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deadline_knows_whether_the_call_was_sent() {
+    paused_deadline(async {
+        let (connection, mut peer) = connected().await;
+        let hasty = connection.with_deadline(Duration::from_secs(1));
+        let askers: Vec<_> = (0..5).map(|n| asker(&hasty, n)).collect();
+        let sent = requests(&mut peer, PLACES).await;
+        let mut errors = Vec::new();
+        for asker in askers {
+            errors.push(asker.await.unwrap().unwrap_err());
+        }
+        assert!(errors.iter().all(Error::is_timeout));
+        for (error, request) in errors.iter().zip(&sent) {
+            assert_eq!(error.execution(), Some(Execution::MaybeExecuted));
+            assert_eq!(error.serial(), Some(request.route.serial.get()));
+        }
+        for error in &errors[PLACES..] {
+            assert_eq!(error.execution(), Some(Execution::NotSent));
+            assert_eq!(error.serial(), None);
+        }
+        // And it stays so.
+        for request in &sent {
+            peer.echo(request).await;
+        }
+        assert!(is_silent(&mut peer).await);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn error_names_what_the_call_was_about() {
+    deadline(async {
+        let (connection, mut peer) = connected().await;
+        let lookup = connection.lookup_domain_by_name("guest");
+        let (guest, _) = tokio::join!(lookup, peer.until::<remote::DomainLookupByName>());
+        let guest = guest.unwrap();
+        let refusing = async {
+            for _ in 0..2 {
+                let request = peer.request().await.unwrap().unwrap();
+                peer.refuse(&request, ErrorCode::OPERATION_INVALID).await;
+            }
+        };
+        let calls = async {
+            let of_guest = guest.suspend().await.unwrap_err();
+            (of_guest, guest.disk("vda").info().await.unwrap_err())
+        };
+        let ((of_guest, of_disk), ()) = tokio::join!(calls, refusing);
+        assert_eq!(of_guest.object(), Some("guest"));
+        assert!(of_guest.to_string().starts_with("DOMAIN_SUSPEND (guest): "));
+        assert_eq!(of_disk.object(), Some("vda of guest"));
+        assert_eq!(of_disk.procedure(), Some("DOMAIN_GET_BLOCK_INFO"));
     })
     .await;
 }

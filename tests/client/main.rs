@@ -13,6 +13,7 @@ mod hostile;
 mod keepalive;
 mod memory;
 mod reconnect;
+mod retry;
 mod session;
 mod support;
 

@@ -25,22 +25,22 @@ type Register = remote::ConnectDomainEventCallbackRegisterAny;
 type Deregister = remote::ConnectDomainEventCallbackDeregisterAny;
 
 /// The daemons that a client comes to, one after the other.
-struct Daemons(mpsc::UnboundedReceiver<Peer>);
+pub(crate) struct Daemons(mpsc::UnboundedReceiver<Peer>);
 
 impl Daemons {
     /// The next one, which has opened the connection.
-    async fn next(&mut self) -> Peer {
+    pub(crate) async fn next(&mut self) -> Peer {
         let mut peer = self.0.recv().await.unwrap();
         peer.shake_hands().await.unwrap();
         peer
     }
 }
 
-fn policy() -> Reconnect {
+pub(crate) fn policy() -> Reconnect {
     Reconnect::default().first_delay(Duration::from_secs(1))
 }
 
-async fn connected_with(builder: Builder) -> (Connection, Peer, Daemons) {
+pub(crate) async fn connected_with(builder: Builder) -> (Connection, Peer, Daemons) {
     let (peers, daemons) = mpsc::unbounded_channel();
     let mut daemons = Daemons(daemons);
     let connector = move || {
@@ -57,7 +57,7 @@ async fn connected_with(builder: Builder) -> (Connection, Peer, Daemons) {
     (connection.unwrap(), peer, daemons)
 }
 
-async fn connected() -> (Connection, Peer, Daemons) {
+pub(crate) async fn connected() -> (Connection, Peer, Daemons) {
     connected_with(builder().reconnect(policy())).await
 }
 
