@@ -2,7 +2,7 @@
 //!
 //! A host that is down, refuses or hangs costs a line of the output, and none of the others.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::error::Error;
 use std::pin::pin;

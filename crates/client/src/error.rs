@@ -135,8 +135,8 @@ impl Error {
     }
 
     /// The same error, with the name of what the call was about.
-    pub(crate) fn about(mut self, object: impl Into<String>) -> Self {
-        self.0.object = Some(object.into());
+    pub(crate) fn about(mut self, object: Option<String>) -> Self {
+        self.0.object = object;
         self
     }
 

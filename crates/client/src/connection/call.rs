@@ -1,10 +1,12 @@
 //! Calls, from the arguments to the answer or to why there is none.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::time::Instant;
 use virtwire_protocol::header::Serial;
 use virtwire_protocol::schema::ProcedureSchema;
@@ -12,7 +14,7 @@ use virtwire_protocol::session::{CallFailure, CallRequest, Delivery, Lane};
 use virtwire_protocol::{Procedure, StreamDirection};
 
 use super::Connection;
-use super::answer::{Answer, answer};
+use super::answer::{Answer, Outcome, answer};
 use super::command::Command;
 use crate::error::{CallContext, Cause, Execution};
 use crate::{Error, Reply};
@@ -62,11 +64,22 @@ impl Connection {
         &self,
         args: P::Args<'_>,
     ) -> impl Future<Output = Result<Reply<P>, Error>> + Send + use<P> {
-        let request = self.encode::<P>(&args);
+        self.call_about::<P, _>(&args, || None)
+    }
+
+    /// As [`call`](Self::call), with the name of what it is about, for errors.
+    pub(crate) fn call_about<P: Procedure, N: FnOnce() -> Option<String>>(
+        &self,
+        args: &P::Args<'_>,
+        object: N,
+    ) -> impl Future<Output = Result<Reply<P>, Error>> + use<P, N> {
+        let request = self.encode::<P>(args);
         let connection = self.clone();
         async move {
-            let raw = connection.submit(P::NAME, request?).await?;
-            Ok(Reply::new(raw))
+            match connection.submit(P::NAME, request?).await {
+                Ok(raw) => Ok(Reply::new(raw)),
+                Err(error) => Err(error.about(object())),
+            }
         }
     }
 
@@ -115,79 +128,71 @@ impl Connection {
             let cause = Cause::Unsupported("a procedure that opens a data stream");
             return Err(not_sent(procedure, cause));
         }
-        let repeatable = request.is_repeatable();
         let started = Instant::now();
-        let mut attempts = Attempts::default();
-        let outcome = self.within_deadline(self.attempt(request, &mut attempts));
-        let cause = match outcome.await {
+        let mut attempts = Attempts::new(request);
+        let outcome = self.within_deadline(self.attempt(&mut attempts)).await;
+        let elapsed = started.elapsed();
+        let cause = match outcome {
             Ok(Ok(body)) => {
+                let serial = attempts.serial().unwrap_or_default().get();
                 return Ok(RawReply {
                     body,
-                    serial: attempts.serial().unwrap_or_default().get(),
-                    elapsed: started.elapsed(),
+                    serial,
+                    elapsed,
                 });
             }
-            Ok(Err(cause)) => cause,
+            Ok(Err(failure)) => failure.into(),
             Err(timeout) => timeout,
         };
         let (execution, serial) = attempts.give_up(&cause);
         let context = CallContext {
             procedure,
             serial,
-            elapsed: started.elapsed(),
+            elapsed,
             execution,
-            repeatable,
+            repeatable: attempts.repeatable,
         };
         Err(Error::of_call(cause, context))
     }
 
     /// Makes a call as often as it takes and may be made.
-    async fn attempt(&self, request: CallRequest, attempts: &mut Attempts) -> Result<Bytes, Cause> {
-        let mut request = request;
+    async fn attempt(&self, attempts: &mut Attempts) -> Result<Bytes, CallFailure> {
         loop {
-            let again = self.shared.reconnects.then(|| request.clone());
-            let failure = match self.exchange(request, attempts).await {
-                Ok(body) => return Ok(body),
-                Err(failure) => failure,
+            if let Some(queueing) = self.enqueue(attempts) {
+                queueing.await;
+            }
+            let failure = match attempts.answer().await {
+                Some(Ok(body)) => return Ok(body),
+                Some(Err(failure)) => failure,
+                None => CallFailure::ConnectionClosed {
+                    cause: self.close_cause_or_lost(),
+                    delivery: Delivery::NotSent,
+                },
             };
-            request = match again {
-                Some(again) if attempts.may_repeat(&again, &failure) && self.may_come_back() => {
-                    again
-                }
-                _ => return Err(failure.into()),
-            };
+            if !attempts.may_repeat(&failure) || self.close_cause().is_some() {
+                return Err(failure);
+            }
         }
     }
 
-    async fn exchange(
+    /// Puts a call into its queue, or before a full one, where it is to wait: that is rare, and
+    /// what has to be remembered meanwhile too much to lie in the future of every call.
+    fn enqueue(
         &self,
-        request: CallRequest,
         attempts: &mut Attempts,
-    ) -> Result<Bytes, CallFailure> {
-        let (sender, receiver) = answer();
-        let receiver = attempts.begin(receiver);
-        let queue = match request.lane() {
+    ) -> Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> {
+        let command = attempts.begin(self.shared.reconnects)?;
+        let queue = match command.request.lane() {
             Lane::Urgent => &self.shared.urgent,
             _ => &self.shared.ordinary,
         };
-        let command = Command {
-            request,
-            answer: sender,
-        };
-        let outcome = match queue.send(command).await {
-            Ok(()) => receiver.await,
-            Err(_) => None,
-        };
-        outcome.unwrap_or_else(|| {
-            Err(CallFailure::ConnectionClosed {
-                cause: self.close_cause_or_lost(),
-                delivery: Delivery::NotSent,
-            })
-        })
-    }
-
-    fn may_come_back(&self) -> bool {
-        self.close_cause().is_none()
+        match queue.try_send(command) {
+            Err(TrySendError::Full(command)) => {
+                // A queue that is closed drops the call, which the answer tells.
+                Some(Box::pin(async move { drop(queue.send(command).await) }))
+            }
+            _ => None,
+        }
     }
 
     /// Waits for `work` no longer than this handle's deadline.
@@ -205,17 +210,45 @@ impl Connection {
 }
 
 /// What is known of a call at any moment, also at that when nobody waits for it any more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Attempts {
+    repeatable: bool,
+    /// What the next attempt sends, if there may be one.
+    next: Option<CallRequest>,
     current: Option<Answer>,
-    /// The last one that was sent on a connection that is lost.
+    /// The last attempt that was sent on a connection that is lost.
     lost: Option<Serial>,
     sent: u32,
 }
 
 impl Attempts {
-    fn begin(&mut self, answer: Answer) -> &mut Answer {
-        self.current.insert(answer)
+    fn new(request: CallRequest) -> Self {
+        Self {
+            repeatable: request.is_repeatable(),
+            next: Some(request),
+            current: None,
+            lost: None,
+            sent: 0,
+        }
+    }
+
+    /// What is to be sent now; there can be `more` after it.
+    fn begin(&mut self, more: bool) -> Option<Command> {
+        let request = self.next.take()?;
+        if more {
+            self.next = Some(request.clone());
+        }
+        let (sender, receiver) = answer();
+        self.current = Some(receiver);
+        Some(Command {
+            request,
+            answer: sender,
+        })
+    }
+
+    /// The answer to what was sent last.
+    async fn answer(&mut self) -> Option<Outcome> {
+        self.current.as_mut()?.await
     }
 
     /// That of the last packet, if it was sent.
@@ -225,8 +258,9 @@ impl Attempts {
 
     /// Whether the call may be made again after this failure: if the connection was lost, and it
     /// was not sent or does no harm when it is executed twice.
-    fn may_repeat(&mut self, request: &CallRequest, failure: &CallFailure) -> bool {
-        if !matches!(failure, CallFailure::ConnectionClosed { .. }) {
+    fn may_repeat(&mut self, failure: &CallFailure) -> bool {
+        let is_lost = matches!(failure, CallFailure::ConnectionClosed { .. });
+        if !is_lost || self.next.is_none() {
             return false;
         }
         let serial = self.serial();
@@ -234,7 +268,7 @@ impl Attempts {
             return true;
         }
         self.sent += 1;
-        if !request.is_repeatable() || self.sent == ATTEMPTS {
+        if !self.repeatable || self.sent == ATTEMPTS {
             return false;
         }
         self.lost = serial;

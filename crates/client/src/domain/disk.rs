@@ -40,11 +40,11 @@ impl Disk {
     /// Calls a procedure about this disk, which errors name.
     pub(crate) fn call<P: Procedure>(
         &self,
-        args: P::Args<'_>,
+        args: &P::Args<'_>,
     ) -> impl Future<Output = Result<Reply<P>, Error>> + Send + use<'_, P> {
-        let call = self.domain.connection().call::<P>(args);
-        let object = || format!("{} of {}", self.path, self.domain.name());
-        async move { call.await.map_err(|error| error.about(object())) }
+        let object = || Some(format!("{} of {}", self.path, self.domain.name()));
+        let connection = self.domain.connection();
+        connection.call_about::<P, _>(args, object)
     }
 
     /// The domain that has the disk.
@@ -71,7 +71,7 @@ impl Disk {
             path: Str::from(&self.path),
             flags: 0,
         };
-        let reply = self.call::<remote::DomainGetBlockInfo>(args).await?;
+        let reply = self.call::<remote::DomainGetBlockInfo>(&args).await?;
         let info = reply.decode()?;
         Ok(BlockInfo {
             capacity: info.capacity,
@@ -99,7 +99,7 @@ impl Disk {
             path: Str::from(&self.path),
             flags: DomainBlockJobInfoFlags::BANDWIDTH_BYTES.bits(),
         };
-        let reply = self.call::<remote::DomainGetBlockJobInfo>(args).await?;
+        let reply = self.call::<remote::DomainGetBlockJobInfo>(&args).await?;
         Ok(BlockJobInfo::from_wire(&reply.decode()?))
     }
 
@@ -116,7 +116,7 @@ impl Disk {
             bandwidth: bandwidth.to_wire_bytes(),
             flags: DomainBlockJobSetSpeedFlags::BANDWIDTH_BYTES.bits(),
         };
-        self.call::<remote::DomainBlockJobSetSpeed>(args)
+        self.call::<remote::DomainBlockJobSetSpeed>(&args)
             .await
             .map(drop)
     }
@@ -136,7 +136,7 @@ impl Disk {
             path: Str::from(&self.path),
             flags: flags.bits(),
         };
-        self.call::<remote::DomainBlockJobAbort>(args)
+        self.call::<remote::DomainBlockJobAbort>(&args)
             .await
             .map(drop)
     }

@@ -74,7 +74,7 @@ impl Domain {
             dom: self.wire(),
             flags: 0,
         };
-        let reply = self.call::<remote::DomainGetState>(args).await?;
+        let reply = self.call::<remote::DomainGetState>(&args).await?;
         Ok(DomainStatus::from_wire(&reply.decode()?))
     }
 
@@ -86,7 +86,7 @@ impl Domain {
     #[doc(alias = "virDomainGetInfo")]
     pub async fn info(&self) -> Result<DomainInfo, Error> {
         let args = remote::DomainGetInfoArgs { dom: self.wire() };
-        let reply = self.call::<remote::DomainGetInfo>(args).await?;
+        let reply = self.call::<remote::DomainGetInfo>(&args).await?;
         let info = reply.decode()?;
         Ok(DomainInfo {
             state: DomainState(info.state.into()),
@@ -105,7 +105,7 @@ impl Domain {
     #[doc(alias = "virDomainIsActive")]
     pub async fn is_active(&self) -> Result<bool, Error> {
         let args = remote::DomainIsActiveArgs { dom: self.wire() };
-        let reply = self.call::<remote::DomainIsActive>(args).await?;
+        let reply = self.call::<remote::DomainIsActive>(&args).await?;
         Ok(reply.decode()?.active != 0)
     }
 
@@ -117,7 +117,7 @@ impl Domain {
     #[doc(alias = "virDomainIsPersistent")]
     pub async fn is_persistent(&self) -> Result<bool, Error> {
         let args = remote::DomainIsPersistentArgs { dom: self.wire() };
-        let reply = self.call::<remote::DomainIsPersistent>(args).await?;
+        let reply = self.call::<remote::DomainIsPersistent>(&args).await?;
         Ok(reply.decode()?.persistent != 0)
     }
 }

@@ -62,10 +62,10 @@ impl Domain {
     /// Calls a procedure about this domain, which errors name.
     pub(crate) fn call<P: Procedure>(
         &self,
-        args: P::Args<'_>,
+        args: &P::Args<'_>,
     ) -> impl Future<Output = Result<Reply<P>, Error>> + Send + use<'_, P> {
-        let call = self.connection.call::<P>(args);
-        async move { call.await.map_err(|error| error.about(&self.name)) }
+        self.connection
+            .call_about::<P, _>(args, || Some(self.name.clone()))
     }
 
     /// The connection that this handle asks.
@@ -119,7 +119,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        let reply = self.call::<remote::DomainCreateWithFlags>(args).await?;
+        let reply = self.call::<remote::DomainCreateWithFlags>(&args).await?;
         Ok(Self::from_wire(&self.connection, &reply.decode()?.dom))
     }
 
@@ -131,7 +131,7 @@ impl Domain {
     #[doc(alias = "virDomainSuspend")]
     pub async fn suspend(&self) -> Result<(), Error> {
         let args = remote::DomainSuspendArgs { dom: self.wire() };
-        self.call::<remote::DomainSuspend>(args).await.map(drop)
+        self.call::<remote::DomainSuspend>(&args).await.map(drop)
     }
 
     /// Lets paused processors run again.
@@ -142,7 +142,7 @@ impl Domain {
     #[doc(alias = "virDomainResume")]
     pub async fn resume(&self) -> Result<(), Error> {
         let args = remote::DomainResumeArgs { dom: self.wire() };
-        self.call::<remote::DomainResume>(args).await.map(drop)
+        self.call::<remote::DomainResume>(&args).await.map(drop)
     }
 
     /// Asks the guest to shut down and returns before it has.
@@ -156,7 +156,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        self.call::<remote::DomainShutdownFlags>(args)
+        self.call::<remote::DomainShutdownFlags>(&args)
             .await
             .map(drop)
     }
@@ -173,7 +173,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        self.call::<remote::DomainDestroyFlags>(args)
+        self.call::<remote::DomainDestroyFlags>(&args)
             .await
             .map(drop)
     }
@@ -190,7 +190,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        self.call::<remote::DomainUndefineFlags>(args)
+        self.call::<remote::DomainUndefineFlags>(&args)
             .await
             .map(drop)
     }
@@ -206,7 +206,7 @@ impl Domain {
             dom: self.wire(),
             flags: flags.bits(),
         };
-        let reply = self.call::<remote::DomainGetXmlDesc>(args).await?;
+        let reply = self.call::<remote::DomainGetXmlDesc>(&args).await?;
         Ok(reply.decode()?.xml.to_string_lossy().into_owned())
     }
 

@@ -102,7 +102,7 @@ impl Pull {
                 bandwidth,
                 flags,
             };
-            let started = self.disk.call::<remote::DomainBlockPull>(args).await;
+            let started = self.disk.call::<remote::DomainBlockPull>(&args).await;
             return started.map(drop);
         };
         let mut flags = DomainBlockRebaseFlags::BANDWIDTH_BYTES;
@@ -114,7 +114,7 @@ impl Pull {
             bandwidth,
             flags: flags.bits(),
         };
-        let started = self.disk.call::<remote::DomainBlockRebase>(args).await;
+        let started = self.disk.call::<remote::DomainBlockRebase>(&args).await;
         started.map(drop)
     }
 }
