@@ -43,6 +43,12 @@
 //! at most unless the [`Builder`] says otherwise, because a daemon at its limit of five stops
 //! reading; the rest wait their turn, except those that end other work.
 //!
+//! # Many hosts
+//!
+//! There is no type for a fleet: keep the connections in whatever suits you, and ask them with the
+//! combinators of futures, as the example `fan_out` does. One that is not used keeps 14 KiB of the
+//! heap, a file descriptor, and a timer that asks the daemon for a sign of life every five seconds.
+//!
 //! # Events
 //!
 //! [`Connection::events`] and its shorter sisters subscribe; [`event`] says what is promised.
