@@ -41,7 +41,8 @@ const CLOSE_DEADLINE: Duration = Duration::from_secs(5);
 ///
 /// A connection is a cheap handle: clone it and use it from as many tasks as you like. Calls are
 /// pipelined and their answers matched in whatever order they come; as many are in flight as the
-/// builder allows (four by default), the rest wait their turn.
+/// builder allows (four by default, of which [one is kept](Builder::max_in_flight) for what ends
+/// other work), the rest wait their turn.
 ///
 /// When the last handle is dropped, domains and jobs included, the socket is closed.
 ///
@@ -92,7 +93,10 @@ impl Connection {
     /// The same connection, with every call made through the new handle limited to `deadline`.
     /// `None` lifts the limit: calls then last as long as the daemon is alive.
     ///
-    /// A call whose deadline passes fails with kind `Timeout`; the daemon may still execute it.
+    /// A call whose deadline passes fails with kind `Timeout`. If it still waited for its turn, it is
+    /// not sent any more, and [`Error::execution`] says `NotSent`. Otherwise the daemon may still
+    /// execute it, and does so for all we know: there is no way to take it back. It keeps its place
+    /// among the calls in flight until the daemon has answered, and the answer is thrown away.
     #[must_use]
     pub fn with_deadline(&self, deadline: impl Into<Option<Duration>>) -> Self {
         Self {
