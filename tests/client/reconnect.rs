@@ -14,9 +14,10 @@ use virtwire::event::{EventError, EventStream, Lifecycle, LifecycleEvent};
 use virtwire::{
     Builder, CloseCause, Connection, Error, ErrorKind, Execution, Reconnect, RemoteError, remote,
 };
+use virtwire_protocol::header::Status;
 use virtwire_sim::script::Call;
 use virtwire_tests::paused_deadline;
-use virtwire_tests::peer::{Guest as _, Peer, Pipe, builder, domain};
+use virtwire_tests::peer::{Guest as _, Peer, Pipe, builder, domain, reply_header};
 
 use crate::{ask, asker};
 
@@ -286,6 +287,74 @@ async fn stream_that_the_daemon_refuses_afterwards_ends_and_others_go_on() {
         start(&mut peer).await;
         assert!(matches!(kept.recv().await, Err(EventError::Gap)));
         assert!(is_start(kept.recv().await));
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_that_can_do_without_some_events_names_them_behind_the_gap() {
+    paused_deadline(async {
+        let (connection, mut peer, mut daemons) = connected().await;
+        let _guest = subscribed(&connection, &mut peer).await;
+        let ids = [DomainEventId::LIFECYCLE, DomainEventId::REBOOT];
+        let subscribing = connection.events().events(ids).skip_unsupported();
+        let granting = async {
+            register(&mut peer).await;
+            register(&mut peer).await;
+        };
+        let (events, ()) = tokio::join!(subscribing.subscribe(), granting);
+        let mut events = events.unwrap();
+        assert_eq!(events.refused().len(), 0);
+        peer.close().await;
+        let mut peer = daemons.next().await;
+        let refusing = async {
+            for callback_id in 0..4 {
+                let call = peer.expect::<Register>().await.unwrap();
+                if DomainEventId(call.args.event_id) == DomainEventId::REBOOT {
+                    peer.refuse(&call, ErrorCode::NO_SUPPORT).await;
+                    continue;
+                }
+                let ret = remote::ConnectDomainEventCallbackRegisterAnyRet { callback_id };
+                peer.reply(&call, &ret).await.unwrap();
+            }
+        };
+        // It is known when the gap is read.
+        let (gap, ()) = tokio::join!(events.recv(), refusing);
+        assert!(matches!(gap, Err(EventError::Gap)));
+        let refused: Vec<_> = events.refused().collect();
+        let [(event, error)] = &refused[..] else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(*event, DomainEventId::REBOOT.into());
+        assert_eq!(error.code, ErrorCode::NO_SUPPORT);
+        assert!(events.try_recv().is_none());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stream_whose_registration_is_answered_with_nonsense_says_so() {
+    paused_deadline(async {
+        let (connection, mut peer, mut daemons) = connected().await;
+        let mut events = subscribed(&connection, &mut peer).await;
+        peer.close().await;
+        let mut peer = daemons.next().await;
+        for _ in 0..2 {
+            let request = peer.request().await.unwrap().unwrap();
+            assert!(request.is::<Register>());
+            let header = reply_header(&request, Status::Ok);
+            peer.send(&header, &[0; 3]).await.unwrap();
+        }
+        assert!(matches!(events.recv().await, Err(EventError::Gap)));
+        let end = events.recv().await.unwrap_err();
+        assert!(end.is_end());
+        let EventError::Failed(error) = &end else {
+            panic!("{end}");
+        };
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        // The connection is as good as before.
+        let (answer, _) = tokio::join!(ask(&connection, 1), peer.until::<Ask>());
+        assert_eq!(answer.unwrap(), 1);
     })
     .await;
 }

@@ -29,12 +29,14 @@
 //! | events dropped untold | `client::event::queue::oldest_are_dropped_and_counted_where_they_were` |
 //! | one queue of events for all | `client::event::queue::each_subscriber_loses_for_itself`, `client::event::storm::subscriber_that_reads_gets_all_of_a_hundred_thousand_whatever_others_do` |
 //! | queue of events without a bound | `client::event::queue::two_hundred_and_fifty_six_fit_by_default_and_one_at_least` |
+//! | queue of events grows while nobody reads | `client::event::storm::subscriber_that_reads_gets_all_of_a_hundred_thousand_whatever_others_do`: its memory is counted, `client::event::job::events_before_the_answer_to_a_registration_are_bounded` |
 //! | one subscriber for each kind of event | `client::event::subscribe::several_subscribers_share_one_registration_and_the_last_gives_it_up` |
 //! | registrations of two classes share one table of callback IDs | `client::event::route::callback_ids_of_two_classes_may_be_the_same` |
 //! | call made while an event is handled never returns | `client::event::busy::any_call_may_be_made_while_an_event_is_handled` |
 //! | upload that the daemon refuses is fed on | [`stream`]`::error_on_a_stream`, `session::streams::what_was_not_sent_when_the_stream_failed_is_not_sent_any_more` |
 //! | event between the end of a subscription and its deregistration freezes the reader | `client::event::leave::events_that_come_late_are_ignored`, `client::event::job::event_for_a_registration_that_was_given_up_is_ignored` |
 //! | cancelled subscriber leaks a task and a registration | `client::event::cancel::*`, `client::event::storm::ten_thousand_subscriptions_leave_no_registration_behind`, `client::cancel::job_dropped_at_any_poll_of_its_start_leaves_no_registration` |
+//! | nobody is told that the connection is closed | `client::event::close::*`, `client::close::everybody_who_waits_is_told_the_same_cause_at_once` |
 //! | subscription ignores its domain | `client::event::filter::object_that_was_chosen_is_told_to_the_daemon`, `client::event::job::events_of_a_job_are_asked_for_of_its_domain_only` |
 //! | events of block jobs and of anything but domains are not routed | `client::event::kinds::every_kind_that_is_known_goes_from_its_bytes_to_a_stream`, `client::event::job::job_ends_as_its_event_says` |
 //! | events decoded without a look at the procedure and the program | `client::event::route::event_of_another_kind_than_its_registration_goes_to_nobody`, `number_of_an_event_belongs_to_its_program`, `client::event::job::events_that_are_none_of_ours_are_ignored` |
@@ -64,6 +66,11 @@
 //! | unknown numbers become an enumeration | `client::event::unknown::whoever_wants_everything_gets_what_is_unknown_as_it_is`, `unknown_numbers_within_an_event_are_kept`, `client::answer::error_keeps_every_field_that_the_daemon_sent`, `crates/xdr/tests/rfc4506.rs` |
 //! | no calls while an upload is open | [`stream`]`::*`: a call beside two streams |
 //! | serial is always 1; one call in flight | `client::call::replies_in_any_order_reach_their_callers` |
+//! | events lost by the daemon when a driver's last registration goes (libvirt's own) | `client::event::subscribe::one_registration_of_each_class_is_held_as_long_as_the_connection_lasts`, `hypervisor::event::storm::nothing_is_left_of_many_subscriptions` |
+//! | events of several registrations out of order (our own) | `client::event::subscribe::events_of_several_registrations_come_in_the_order_in_which_they_were_told` |
+//! | kind of event lost untold by a reconnection (our own) | `client::reconnect::stream_that_can_do_without_some_events_names_them_behind_the_gap` |
+//! | stream ended by nonsense says that somebody closed the connection (our own) | `client::reconnect::stream_whose_registration_is_answered_with_nonsense_says_so` |
+//! | subscription that overflowed is given up and nobody can wait for that (our own) | `client::event::leave::whoever_overflowed_waits_for_the_confirmation_too` |
 //! | answer lost because a later write failed (our own) | `client::close::answer_that_came_before_the_daemon_went_is_not_lost_with_a_failed_write` |
 //!
 //! # Advisories on other libraries
@@ -71,9 +78,9 @@
 //! | advisory | test |
 //! |---|---|
 //! | RUSTSEC-2026-0178, 2026-0180: fewer fields than declared | `client::call::reply_that_cannot_be_decoded_fails_that_call_alone`, `crates/xdr/tests/limits.rs` |
-//! | RUSTSEC-2026-0154: allocation by announced length | `client::hostile::memory_is_bounded_by_the_bytes_that_have_come`, `many_half_packets_take_what_has_come_of_them` |
+//! | RUSTSEC-2026-0154: allocation by announced length | `client::hostile::memory_is_bounded_by_the_bytes_that_have_come`, `many_half_packets_take_what_has_come_of_them`, `client::event::queue::event_that_is_too_long_is_lost_and_told` |
 //! | RUSTSEC-2026-0185: gaps in a stream pin memory | `session::streams::a_slow_consumer_costs_its_own_stream_and_nothing_else` |
-//! | RUSTSEC-2026-0258 and its kin: floods of empty and control packets | [`matrix`]`::*::flood_of_…`, `client::keepalive::flood_of_pings_costs_no_memory_and_few_answers`, [`stream`]`::flood_of_empty_packets_after_the_end_of_the_data` |
+//! | RUSTSEC-2026-0258 and its kin: floods of empty and control packets | [`matrix`]`::*::flood_of_…`, `client::event::route::flood_of_events_that_nobody_asked_for_changes_nothing`, `client::keepalive::flood_of_pings_costs_no_memory_and_few_answers`, [`stream`]`::flood_of_empty_packets_after_the_end_of_the_data` |
 //! | RUSTSEC-2024-0336: endless loop on input | `client::session::*`: a fault at every byte |
 //! | RUSTSEC-2024-0363: truncated lengths | `client::call::arguments_that_cannot_be_encoded_are_not_sent`, `clippy::cast_possible_truncation` |
 //! | RUSTSEC-2026-0194, 2026-0195: hostile XML | `crates/client/src/domain/xml/tests.rs` |

@@ -38,7 +38,10 @@ pub(super) struct Model {
 /// Events that came before the answer that says whose they are.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    pub(super) events: Vec<EventPacket>,
+    /// Each with its number.
+    pub(super) events: Vec<(u64, EventPacket)>,
+    /// How many events were held so far.
+    pub(super) count: u64,
     pub(super) lost: u64,
 }
 
@@ -78,6 +81,7 @@ impl Model {
             Action::Lose => self.lose(),
             Action::Restart => self.restart(),
         }
+        self.forget_held();
         while let Some(wish) = self.registry.next_wish() {
             self.wish(wish);
         }
@@ -89,7 +93,8 @@ impl Model {
         self.last_id += 1;
         let handle = self.registry.subscribe(self.last_id, &wanted);
         let granted = |key: &Key| self.granted.contains_key(key);
-        let subscribed = Subscribed::new(handle, wanted, granted);
+        let mut subscribed = Subscribed::new(handle, wanted, granted);
+        (subscribed.since, subscribed.lost) = (self.held.count, self.held.lost);
         for (wish, _) in &self.wishes {
             if let Wish::Register(key) = wish {
                 // It is for somebody again.
@@ -154,13 +159,19 @@ impl Model {
             let ending = gone.keys.iter().filter(|key| !self.is_kept(**key));
             leaving.keys.extend(ending);
         }
+        // Whoever was dismissed waits for what is not confirmed yet.
+        let ending = gone.dismissed.iter().filter(|key| {
+            let mut wishes = self.wishes.iter();
+            wishes.any(|(wish, _)| subject(*wish) == **key) && !self.is_kept(**key)
+        });
+        leaving.keys.extend(ending);
         self.leaving.push(leaving);
         self.release(&gone.keys);
         gone.stream.end(Found::Closed);
         let end = gone.stream.drain(&mut gone.handle);
         assert!(matches!(
             end,
-            Some(Found::Closed | Found::Overflowed | Found::Refused)
+            Some(Found::Closed | Found::Overflowed | Found::Refused | Found::Failed)
         ));
     }
 
@@ -170,9 +181,11 @@ impl Model {
             return;
         };
         subscribed.served = false;
+        subscribed.retired = true;
         subscribed.stream.end(end);
         let keys = std::mem::take(&mut subscribed.keys);
         subscribed.open.clear();
+        subscribed.dismissed.clone_from(&keys);
         self.release(&keys);
     }
 
@@ -239,11 +252,7 @@ impl Model {
             ((Wish::Deregister(key), _), _) => {
                 confirm(&mut self.leaving, key);
                 self.registry.deregistered(key);
-                return;
             }
-        }
-        if !self.is_registering(|_| true) {
-            self.held = Held::default();
         }
     }
 
@@ -251,10 +260,6 @@ impl Model {
         self.registry.registered(key, Answer::Granted(callback));
         self.granted.insert(key, callback);
         let members = self.members(key);
-        let held = std::mem::take(&mut self.held.events);
-        for event in held {
-            self.expect_by_members(event);
-        }
         for id in members {
             self.confirm_to(id, key);
         }
@@ -275,15 +280,16 @@ impl Model {
             if answer == Answer::Refused && is_anchor {
                 self.confirm_to(id, key);
             } else if answer == Answer::Refused && subscribed.wanted.tolerant && has_others {
-                if subscribed.beginning.is_none() {
-                    subscribed.refused.push(key.event);
-                }
+                subscribed.refused.push(key.event);
                 self.confirm_to(id, key);
             } else {
                 subscribed.beginning.get_or_insert(Beginning::Failed);
+                if std::mem::take(&mut subscribed.gap) {
+                    subscribed.stream.gap();
+                }
                 let end = match answer {
                     Answer::Refused => Found::Refused,
-                    _ => Found::Closed,
+                    _ => Found::Failed,
                 };
                 self.dismiss(id, end);
             }
@@ -292,23 +298,21 @@ impl Model {
 
     /// The daemon has answered one of its registrations.
     fn confirm_to(&mut self, id: u64, key: Key) {
-        let lost = self.held.lost;
         let Some(subscribed) = self.subscribed.get_mut(&id).filter(|one| one.served) else {
             return;
         };
         subscribed.open.remove(&key);
         if subscribed.open.is_empty() {
-            if lost > 0 {
-                subscribed.stream.lose(lost);
-            }
-            subscribed.begin();
+            self.catch_up(id);
         }
     }
 
-    /// Whether a registration is under way that is like this.
+    /// Whether a registration is under way that is like this and that somebody wants.
     pub(super) fn is_registering(&self, like: impl Fn(Key) -> bool) -> bool {
-        let mut wishes = self.wishes.iter();
-        wishes.any(|(wish, _)| matches!(wish, Wish::Register(key) if like(*key)))
+        self.wishes.iter().any(|(wish, _)| match wish {
+            Wish::Register(key) => like(*key) && !self.members(*key).is_empty(),
+            Wish::Deregister(_) => false,
+        })
     }
 
     /// Events of a registration: granted, made and not answered yet, or ended.
@@ -339,8 +343,12 @@ impl Model {
         self.wishes.clear();
         self.granted.clear();
         self.callbacks.clear();
-        self.held = Held::default();
+        self.held.events.clear();
         self.leaving.iter_mut().for_each(|one| one.keys.clear());
+        for subscribed in self.subscribed.values_mut() {
+            subscribed.retired = false;
+            subscribed.dismissed.clear();
+        }
     }
 
     fn restart(&mut self) {
@@ -350,9 +358,8 @@ impl Model {
         self.registry.restart();
         for subscribed in self.subscribed.values_mut().filter(|one| one.served) {
             subscribed.open.clone_from(&subscribed.keys);
-            if subscribed.beginning.is_some() {
-                subscribed.stream.gap();
-            }
+            (subscribed.since, subscribed.lost) = (self.held.count, self.held.lost);
+            subscribed.gap = subscribed.beginning.is_some();
         }
     }
 
@@ -388,6 +395,7 @@ impl Model {
             registrations,
             callbacks: self.granted.keys().filter(|key| key.has_callback()).count(),
             subscribers: self.served().count(),
+            retired: self.subscribed.values().filter(|one| one.retired).count(),
             held: self.held.events.len(),
             held_bytes: self.held.bytes(),
         };
@@ -413,7 +421,8 @@ impl Model {
 
 impl Held {
     pub(super) fn bytes(&self) -> usize {
-        self.events.iter().map(|event| event.payload.len()).sum()
+        let events = self.events.iter();
+        events.map(|(_, event)| event.payload.len()).sum()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use virtwire::event::{EventClass, EventId};
-use virtwire::fuzzing::{Beginning, Found, Key, MAX_EVENT_LEN, Subscriber, Wanted};
+use virtwire::fuzzing::{Beginning, Found, Key, Subscriber, Wanted};
 use virtwire_protocol::session::EventPacket;
 
 use super::packet;
@@ -20,6 +20,16 @@ pub(super) struct Subscribed {
     /// Those that the daemon has not answered yet.
     pub(super) open: BTreeSet<Key>,
     pub(super) refused: Vec<EventId>,
+    /// The number of the first event that is for it.
+    pub(super) since: u64,
+    /// How many events there was no room for before that.
+    pub(super) lost: u64,
+    /// Whether the connection was lost, which it has to be told yet.
+    pub(super) gap: bool,
+    /// Whether the registry remembers that it was dismissed.
+    pub(super) retired: bool,
+    /// What it had when it was dismissed.
+    pub(super) dismissed: BTreeSet<Key>,
     pub(super) beginning: Option<Beginning>,
     /// Whether the beginning was heard of.
     begun: bool,
@@ -37,6 +47,11 @@ impl Subscribed {
             wanted,
             keys,
             refused: Vec::new(),
+            since: 0,
+            lost: 0,
+            gap: false,
+            retired: false,
+            dismissed: BTreeSet::new(),
             beginning: None,
             begun: false,
             served: true,
@@ -45,8 +60,8 @@ impl Subscribed {
 
     pub(super) fn begin(&mut self) {
         let refused = &self.refused;
-        let ready = || Beginning::Ready(refused.clone());
-        self.beginning.get_or_insert_with(ready);
+        self.beginning
+            .get_or_insert_with(|| Beginning::Ready(refused.clone()));
     }
 
     /// Whether an event is not about another object than the only one.
@@ -54,14 +69,14 @@ impl Subscribed {
         let Some(number) = self.wanted.only else {
             return true;
         };
-        let too_long = packet.payload.len() > MAX_EVENT_LEN;
         let only = (EventClass::Domain, vec![number; 16]);
-        too_long || packet::object(packet).is_none_or(|object| object == only)
+        packet::object(packet).is_none_or(|object| object == only)
     }
 
     pub(super) fn check(&mut self) {
         assert_eq!(self.handle.waiting(), self.stream.waiting());
         assert!(self.handle.waiting() <= self.wanted.room);
+        assert_eq!(self.handle.refused(), self.refused);
         if let Some(beginning) = self.handle.take_beginning() {
             assert_eq!(Some(&beginning), self.beginning.as_ref());
             assert!(!std::mem::replace(&mut self.begun, true));

@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::time::{sleep, timeout};
 use virtwire::constants::{DomainEventId as Id, ErrorCode};
+use virtwire::event::Overflow;
 use virtwire::remote;
 use virtwire_protocol::session::Request;
 use virtwire_tests::paused_deadline;
 use virtwire_tests::peer::{Guest as _, builder};
 
-use super::{Daemon, number, start};
+use super::{Daemon, number, start, starts};
 
 type Deregister = remote::ConnectDomainEventCallbackDeregisterAny;
 type Register = remote::ConnectDomainEventCallbackRegisterAny;
@@ -37,6 +38,27 @@ async fn unsubscribing_returns_when_the_daemon_has_confirmed_all_of_it_and_no_so
             assert!(timeout(MINUTE, &mut leaving).await.is_err());
             daemon.answer(&request).await;
         }
+        leaving.await.unwrap().unwrap();
+        assert!(daemon.wanted().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_overflowed_waits_for_the_confirmation_too() {
+    paused_deadline(async {
+        let (connection, mut daemon) = Daemon::connected().await;
+        let ending = connection
+            .events()
+            .event(Id::LIFECYCLE)
+            .queue_length(1)
+            .overflow(Overflow::End);
+        let events = daemon.during(ending.subscribe()).await.unwrap();
+        daemon.peer.send_raw(&starts(0, 0..2)).await.unwrap();
+        let request = hear_deregistration(&mut daemon).await;
+        let mut leaving = tokio::spawn(events.unsubscribe());
+        assert!(timeout(MINUTE, &mut leaving).await.is_err());
+        daemon.answer(&request).await;
         leaving.await.unwrap().unwrap();
         assert!(daemon.wanted().is_empty());
     })

@@ -8,7 +8,7 @@ use virtwire::event::{DomainEventKind, EventError, EventId, MonitorFilter};
 use virtwire::{Connection, ErrorKind, remote};
 use virtwire_protocol::event::Message;
 use virtwire_tests::paused_deadline;
-use virtwire_tests::peer::{Guest as _, domain};
+use virtwire_tests::peer::{Guest as _, domain, event_header};
 
 use super::{Daemon, number, other_domain, start, start_of};
 
@@ -85,6 +85,18 @@ async fn events_of_a_domain_are_picked_out_here() {
         }
         daemon.rest().await;
         assert!(one.try_recv().is_none() && steps.try_recv().is_none());
+        // What is too long is missed by those only whom it would have been for.
+        for (dom, missed_by_one) in [(other_domain(), false), (domain(), true)] {
+            let event = legacy_start(dom, 4).encode().unwrap();
+            let mut payload = event.payload.to_vec();
+            payload.resize((64 << 10) + 1, 0);
+            let header = event_header(event.program, event.procedure);
+            daemon.peer.send(&header, &payload).await.unwrap();
+            let missed = all.recv().await;
+            assert!(matches!(missed, Err(EventError::Lagged(1))), "{missed:?}");
+            let missed = one.try_recv();
+            assert_eq!(missed.is_some(), missed_by_one, "{missed:?}");
+        }
         // One registration is for all of them.
         let once = [
             "?",

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use virtwire::constants::{DomainEventId as Id, NetworkEventId};
-use virtwire::event::{LifecycleEvent, NetworkEvent};
+use virtwire::event::{DomainEventKind, LifecycleEvent, NetworkEvent};
 use virtwire::{Error, ErrorKind, remote};
+use virtwire_protocol::event::Message;
 use virtwire_tests::paused_deadline;
-use virtwire_tests::peer::Guest as _;
+use virtwire_tests::peer::{Guest as _, domain};
 
 use super::{Daemon, number, start};
 
@@ -57,6 +58,37 @@ async fn event_that_comes_before_the_answer_to_its_registration_is_delivered() {
         }
         daemon.rest().await;
         assert!(events.try_recv().is_none());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_of_several_registrations_come_in_the_order_in_which_they_were_told() {
+    paused_deadline(async {
+        let (connection, mut daemon) = Daemon::connected().await;
+        let mut early = daemon
+            .during(connection.domain_events([Id::LIFECYCLE]))
+            .await
+            .unwrap();
+        let subscribing = connection.domain_events([Id::LIFECYCLE, Id::REBOOT]);
+        let told = async {
+            let register = daemon.hear().await;
+            // For one that is asked for, and for one that there is.
+            let reboot = DomainEventKind::Reboot;
+            let reboot = Message::new(Some(2), domain(), reboot);
+            daemon.tell(&reboot).await;
+            daemon.tell(&start(0, 1)).await;
+            // Who has nothing to wait for does not wait.
+            assert_eq!(number(early.recv().await), 1);
+            daemon.answer(&register).await;
+            daemon.tell(&start(0, 2)).await;
+        };
+        let mut events = tokio::join!(subscribing, told).0.unwrap();
+        let first = events.recv().await.unwrap();
+        assert!(matches!(first.kind, DomainEventKind::Reboot));
+        assert_eq!(number(events.recv().await), 1);
+        assert_eq!(number(events.recv().await), 2);
+        assert_eq!(number(early.recv().await), 2);
     })
     .await;
 }

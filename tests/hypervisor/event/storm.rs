@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::task::JoinSet;
 use virtwire::constants::{DomainEventId, ErrorCode, NetworkEventId, StoragePoolEventId};
-use virtwire::{Connection, Domain, remote};
+use virtwire::{Connection, Domain, Error, remote};
 use virtwire_lab::Driver;
 use virtwire_tests::deadline;
+use virtwire_xdr::Str;
 
 use super::define;
 use crate::Stage;
@@ -16,6 +17,8 @@ use crate::Stage;
 const MANY: usize = 10_000;
 /// How many come and go at once.
 const AT_ONCE: usize = 8;
+/// The UUID of what is registered for and does not exist.
+const NOBODY: [u8; 16] = [0; 16];
 
 /// What somebody subscribes to the `round`th time.
 async fn subscribe(connection: &Connection, domain: &Domain, round: usize) {
@@ -92,49 +95,55 @@ async fn nothing_is_left_of_many_subscriptions() {
     .await;
 }
 
-/// The daemon refuses what is registered already; it must refuse nothing.
+/// The daemon refuses what is registered already: for each class what is held for nobody, and
+/// nothing else.
 async fn nothing_is_registered(connection: &Connection, domain: &Domain) {
-    let one = remote::NonnullDomain {
-        name: domain.name().into(),
-        uuid: *domain.uuid().as_bytes(),
+    let dom = |name, uuid| remote::NonnullDomain {
+        name: Str::from(name),
+        uuid,
         id: -1,
     };
-    for id in 0..=26 {
-        for dom in [None, Some(one.clone())] {
-            let args = remote::ConnectDomainEventCallbackRegisterAnyArgs { event_id: id, dom };
-            let asked = connection.call::<remote::ConnectDomainEventCallbackRegisterAny>(args);
-            asked
-                .await
-                .unwrap_or_else(|error| panic!("domain event {id}: {error}"));
+    let one = dom(domain.name(), *domain.uuid().as_bytes());
+    for event_id in 0..=26 {
+        for dom in [None, Some(one.clone()), Some(dom("", NOBODY))] {
+            let is_held = event_id == 0 && dom.as_ref().is_some_and(|dom| dom.uuid == NOBODY);
+            let args = remote::ConnectDomainEventCallbackRegisterAnyArgs { event_id, dom };
+            type Register = remote::ConnectDomainEventCallbackRegisterAny;
+            let asked = connection.call::<Register>(args).await;
+            check(asked, is_held, &format!("domain event {event_id}"));
         }
     }
-    for id in 0..=1 {
-        let args = remote::ConnectStoragePoolEventRegisterAnyArgs {
-            event_id: id,
-            pool: None,
-        };
-        let asked = connection.call::<remote::ConnectStoragePoolEventRegisterAny>(args);
-        asked
-            .await
-            .unwrap_or_else(|error| panic!("storage pool event {id}: {error}"));
-    }
-    let args = remote::ConnectNetworkEventRegisterAnyArgs {
-        event_id: 0,
-        net: None,
-    };
-    let asked = connection.call::<remote::ConnectNetworkEventRegisterAny>(args);
-    asked.await.unwrap();
-    // Of all that only one has stayed for each class: that of no object.
-    let anchor = remote::NonnullDomain {
+    let nobody = remote::NonnullStoragePool {
         name: "".into(),
-        uuid: [0; 16],
-        id: -1,
+        uuid: NOBODY,
     };
-    let args = remote::ConnectDomainEventCallbackRegisterAnyArgs {
-        event_id: 0,
-        dom: Some(anchor),
+    for event_id in 0..=1 {
+        for pool in [None, Some(nobody.clone())] {
+            let is_held = event_id == 0 && pool.is_some();
+            let args = remote::ConnectStoragePoolEventRegisterAnyArgs { event_id, pool };
+            type Register = remote::ConnectStoragePoolEventRegisterAny;
+            let asked = connection.call::<Register>(args).await;
+            check(asked, is_held, &format!("storage pool event {event_id}"));
+        }
+    }
+    let nobody = remote::NonnullNetwork {
+        name: "".into(),
+        uuid: NOBODY,
     };
-    let asked = connection.call::<remote::ConnectDomainEventCallbackRegisterAny>(args);
-    let error = asked.await.unwrap_err();
-    assert_eq!(error.code(), Some(ErrorCode::INVALID_ARG), "{error}");
+    for net in [None, Some(nobody)] {
+        let is_held = net.is_some();
+        let args = remote::ConnectNetworkEventRegisterAnyArgs { event_id: 0, net };
+        type Register = remote::ConnectNetworkEventRegisterAny;
+        let asked = connection.call::<Register>(args).await;
+        check(asked, is_held, "network event");
+    }
+}
+
+/// Checks that only what is held is refused.
+fn check<T>(asked: Result<T, Error>, is_held: bool, what: &str) {
+    match asked {
+        Ok(_) => assert!(!is_held, "{what} of nobody was given up"),
+        Err(error) if is_held => assert_eq!(error.code(), Some(ErrorCode::INVALID_ARG), "{error}"),
+        Err(error) => panic!("{what}: {error}"),
+    }
 }

@@ -175,11 +175,10 @@ impl Builder {
         let (sender, queue) = queue::queue(self.queue_length, self.overflow);
         let (ready, registered) = oneshot::channel();
         let connection = &self.connection;
-        let mut subscription = Subscription {
+        let subscription = Subscription {
             id: connection.next_subscription_id(),
             connection: connection.clone(),
             queue,
-            refused: Vec::new(),
         };
         let object = self.object.clone();
         connection.control(Control::Subscribe(Box::new(Subscribe {
@@ -193,7 +192,7 @@ impl Builder {
             ready,
         })));
         match connection.within_deadline(registered).await? {
-            Ok(Ok(refused)) => subscription.refused = refused,
+            Ok(Ok(())) => {}
             Ok(Err(failure)) => return Err(Cause::from(failure).into()),
             Err(_) => return Err(Cause::Closed(connection.close_cause_or_lost()).into()),
         }

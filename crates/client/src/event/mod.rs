@@ -25,16 +25,19 @@
 //!
 //! - A subscription is there when the call that makes it returns. Subscribe, then look up the
 //!   state, then act: nothing falls in between.
-//! - Events of one stream come in the order in which the daemon sent them. An event and the answer
-//!   to the call that caused it come in any order: different threads of the daemon send them.
-//! - What is lost is announced in its place: [`EventError::Lagged`], [`EventError::Gap`].
+//! - Events of one stream come in the order in which the daemon sent them, also those that it sends
+//!   before it has confirmed all that the stream asked for. An event and the answer to the call that
+//!   caused it come in any order: different threads of the daemon send them.
+//! - What is lost is announced in its place: [`EventError::Lagged`], [`EventError::Gap`]. At a gap
+//!   the events are registered again, and [`EventStream::refused`] says which are not any more.
 //! - Several streams that want the same share one registration on the daemon, which refuses a
 //!   second one. Each has a queue of its own, and none can hold up another, the answers to calls,
 //!   or the connection's signs of life.
 //! - Any call may be made while an event is handled.
 //! - After [`EventStream::unsubscribe`] the daemon has nothing registered for the stream any more,
 //!   but for one registration of each class, for an object that does not exist: libvirt can lose
-//!   events when a driver's last registration goes, so it goes with the connection.
+//!   events when a driver's last registration goes, so it goes with the connection. That holds for
+//!   streams that ended by themselves, too.
 //!
 //! libvirt leaves out events of objects that the connection may not see, without a word.
 

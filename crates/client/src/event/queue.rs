@@ -12,6 +12,7 @@ use virtwire_protocol::event::EventId;
 use virtwire_protocol::session::EventPacket;
 
 use super::registration::ObjectKey;
+use crate::Error;
 
 /// What becomes of events that a subscriber is too slow for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -68,7 +69,12 @@ pub(crate) enum End {
     Overflowed,
     /// The daemon refused to register the events again after the connection was lost.
     Refused(Arc<RemoteError>),
+    /// What the daemon answered to that is of no use.
+    Failed(Arc<Error>),
 }
+
+/// An event that the daemon does not have, and what it says of that.
+pub(crate) type Refused = (EventId, Arc<RemoteError>);
 
 /// The driver's side. Dropping it ends the queue.
 #[derive(Debug)]
@@ -95,6 +101,8 @@ struct State {
     places: HashMap<Key, u64>,
     /// What is missing behind the last slot.
     missing: Missing,
+    /// What the subscriber does without.
+    refused: Vec<Refused>,
     end: Option<End>,
     waker: Option<Waker>,
 }
@@ -169,6 +177,11 @@ impl Sender {
         wake(state);
     }
 
+    /// Says that such events do not come, and why.
+    pub(crate) fn refuse(&self, event: EventId, error: Arc<RemoteError>) {
+        self.0.state().refused.push((event, error));
+    }
+
     /// Ends the queue; what is in it can still be read.
     pub(crate) fn end(&self, end: End) {
         let mut state = self.0.state();
@@ -205,6 +218,11 @@ impl Receiver {
         let mut state = self.0.state();
         let item = state.pop().map(Ok);
         item.or_else(|| state.end.clone().map(Err))
+    }
+
+    /// The events that do not come.
+    pub(crate) fn refused(&self) -> Vec<Refused> {
+        self.0.state().refused.clone()
     }
 
     /// How many events wait.

@@ -1,19 +1,20 @@
 //! Which event goes to whom: registrations on the daemon, shared by their subscribers.
 
 mod delivery;
+mod held;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
-use virtwire_protocol::RemoteError;
-use virtwire_protocol::event::{self, EventClass, EventId, Style};
+use virtwire_protocol::event::{EventClass, Style};
 use virtwire_protocol::session::{CallFailure, CallRequest};
 
-use self::delivery::Held;
+use self::held::{Held, Moment};
 use super::queue::{self, End};
 use super::registration::{ObjectKey, RegistrationKey};
+use crate::error::{Cause, Error};
 
 /// What the driver needs to serve a subscription.
 #[derive(Debug)]
@@ -30,11 +31,8 @@ pub(crate) struct Subscribe {
     pub(crate) tolerant: bool,
     /// Events that this version does not know are wanted, whoever has asked for them.
     pub(crate) unknown: bool,
-    pub(crate) ready: oneshot::Sender<Result<Vec<Refused>, CallFailure>>,
+    pub(crate) ready: oneshot::Sender<Result<(), CallFailure>>,
 }
-
-/// An event that the daemon does not have, and what it says of that.
-pub(crate) type Refused = (EventId, Arc<RemoteError>);
 
 /// Kept until the daemon has confirmed that nothing more comes; nothing is ever sent.
 pub(crate) type Leaving = mpsc::Sender<Infallible>;
@@ -54,6 +52,8 @@ pub(crate) struct Registry {
     registrations: BTreeMap<RegistrationKey, Registration>,
     by_callback: BTreeMap<(EventClass, i32), RegistrationKey>,
     subscribers: BTreeMap<u64, Subscriber>,
+    /// What those had registered who are not served any more and have not left yet.
+    retired: BTreeMap<u64, Vec<RegistrationKey>>,
     held: Held,
     calls: VecDeque<RegistryCall>,
     /// There is no daemon now.
@@ -89,10 +89,13 @@ struct Subscriber {
     only: Option<ObjectKey>,
     tolerant: bool,
     unknown: bool,
-    /// Registrations that the daemon has not answered yet.
+    /// Registrations that the daemon has not answered yet. Until it has, events are held.
     waiting: usize,
-    refused: Vec<Refused>,
-    ready: Option<oneshot::Sender<Result<Vec<Refused>, CallFailure>>>,
+    /// From when on events are for it.
+    since: Moment,
+    /// The connection was lost, which it was not told yet.
+    gap: bool,
+    ready: Option<oneshot::Sender<Result<(), CallFailure>>>,
 }
 
 impl Registry {
@@ -119,7 +122,8 @@ impl Registry {
             tolerant: subscribe.tolerant,
             unknown: subscribe.unknown,
             waiting: subscribe.registrations.len(),
-            refused: Vec::new(),
+            since: self.held.now(),
+            gap: false,
             ready: Some(subscribe.ready),
         };
         self.subscribers.insert(id, subscriber);
@@ -134,7 +138,7 @@ impl Registry {
             match registration.phase {
                 // Those who left it unused need not wait for its end any more.
                 Phase::Registering => registration.leaving.clear(),
-                Phase::Registered { .. } => self.confirm(id, 0),
+                Phase::Registered { .. } => self.confirm(id),
                 Phase::Deregistering => {}
             }
             return;
@@ -155,12 +159,23 @@ impl Registry {
     /// Removes a subscriber and gives up what nobody else uses. `leaving` is dropped when the
     /// daemon has confirmed all of it.
     pub(crate) fn unsubscribe(&mut self, id: u64, leaving: Option<&Leaving>) {
+        let served = self.subscribers.remove(&id).map(|one| one.keys);
+        let keys = served.or_else(|| self.retired.remove(&id));
+        for key in keys.into_iter().flatten() {
+            self.leave(id, key, leaving);
+        }
+        self.forget_held();
+    }
+
+    /// Serves a subscriber no more. What it had is given up now, not only when it leaves.
+    fn retire(&mut self, id: u64) {
         let Some(subscriber) = self.subscribers.remove(&id) else {
             return;
         };
-        for key in subscriber.keys {
-            self.leave(id, key, leaving);
+        for key in &subscriber.keys {
+            self.leave(id, key.clone(), None);
         }
+        self.retired.insert(id, subscriber.keys);
     }
 
     fn leave(&mut self, id: u64, key: RegistrationKey, leaving: Option<&Leaving>) {
@@ -179,9 +194,7 @@ impl Registry {
             Ok(callback) => self.register_callback(key, callback),
             Err(failure) => self.fail(&key, &failure),
         }
-        if !self.is_registering() {
-            self.held = Held::default();
-        }
+        self.forget_held();
     }
 
     fn register_callback(&mut self, key: RegistrationKey, callback: i32) {
@@ -194,14 +207,8 @@ impl Registry {
             let route = (key.event.class(), callback);
             self.by_callback.insert(route, key.clone());
         }
-        let held = std::mem::take(&mut self.held);
-        self.held.lost = held.lost;
-        for event in held.events {
-            let route = event::route(event.program, event.procedure);
-            self.deliver_to_members(event, route);
-        }
         for id in members {
-            self.confirm(id, held.lost);
+            self.confirm(id);
         }
         self.give_up_unused(key);
     }
@@ -218,12 +225,12 @@ impl Registry {
             match failure {
                 // The events are refused as well, or come without it.
                 CallFailure::Remote(_) if subscriber.unasked.contains(key) => {
-                    self.confirm(id, self.held.lost);
+                    self.confirm(id);
                 }
                 CallFailure::Remote(error) if subscriber.tolerant && subscriber.has_events() => {
                     let error = Arc::new((**error).clone());
-                    subscriber.refused.push((key.event, error));
-                    self.confirm(id, self.held.lost);
+                    subscriber.queue.refuse(key.event, error);
+                    self.confirm(id);
                 }
                 _ => self.expel(id, failure),
             }
@@ -232,19 +239,18 @@ impl Registry {
 
     /// Ends a subscription that cannot be served.
     fn expel(&mut self, id: u64, failure: &CallFailure) {
-        let Some(mut subscriber) = self.subscribers.remove(&id) else {
+        let Some(subscriber) = self.subscribers.get_mut(&id) else {
             return;
         };
-        if let CallFailure::Remote(error) = failure {
-            let error = Arc::new((**error).clone());
-            subscriber.queue.end(End::Refused(error));
-        }
+        subscriber.tell_gap();
+        subscriber.queue.end(match failure {
+            CallFailure::Remote(error) => End::Refused(Arc::new((**error).clone())),
+            other => End::Failed(Arc::new(Error::new(Cause::from(other.clone())))),
+        });
         if let Some(ready) = subscriber.ready.take() {
             let _ = ready.send(Err(failure.clone()));
         }
-        for key in subscriber.keys {
-            self.leave(id, key, None);
-        }
+        self.retire(id);
     }
 
     /// The daemon answered a deregistration, with success or not.
@@ -268,7 +274,8 @@ impl Registry {
         self.away = true;
         self.calls.clear();
         self.by_callback.clear();
-        self.held = Held::default();
+        self.held.clear();
+        self.retired.clear();
         self.registrations
             .retain(|_, registration| !registration.members.is_empty());
         for registration in self.registrations.values_mut() {
@@ -277,7 +284,7 @@ impl Registry {
         }
     }
 
-    /// The connection is open again: registers everything anew and tells everybody.
+    /// The connection is open again: registers everything anew. Everybody is told behind that.
     pub(crate) fn restart(&mut self) {
         self.away = false;
         let registrations = self.registrations.iter();
@@ -286,26 +293,20 @@ impl Registry {
         self.calls = calls.collect();
         for subscriber in self.subscribers.values_mut() {
             subscriber.waiting = subscriber.keys.len();
-            if subscriber.ready.is_none() {
-                subscriber.queue.gap();
-            }
+            subscriber.since = self.held.now();
+            subscriber.gap = subscriber.ready.is_none();
         }
     }
 
-    /// One more registration is answered. Behind the last stands what was `lost` meanwhile: it
-    /// may have been for any of them, and came behind what was held.
-    fn confirm(&mut self, id: u64, lost: u64) {
+    /// One more registration is answered.
+    fn confirm(&mut self, id: u64) {
         let Some(subscriber) = self.subscribers.get_mut(&id) else {
             return;
         };
         subscriber.waiting = subscriber.waiting.saturating_sub(1);
-        if subscriber.waiting > 0 {
-            return;
+        if subscriber.waiting == 0 {
+            self.catch_up(id);
         }
-        if lost > 0 {
-            subscriber.queue.lag(lost);
-        }
-        subscriber.become_ready();
     }
 
     fn give_up_unused(&mut self, key: RegistrationKey) {
@@ -340,10 +341,9 @@ impl Subscriber {
         self.keys.iter().any(|key| !self.unasked.contains(key))
     }
 
-    /// Says so to whoever waits for that.
-    fn become_ready(&mut self) {
-        if let Some(ready) = self.ready.take() {
-            let _ = ready.send(Ok(std::mem::take(&mut self.refused)));
+    fn tell_gap(&mut self) {
+        if std::mem::take(&mut self.gap) {
+            self.queue.gap();
         }
     }
 }

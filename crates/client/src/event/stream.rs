@@ -15,7 +15,6 @@ use virtwire_protocol::session::CloseCause;
 use virtwire_xdr::DecodeError;
 
 use super::queue::{End, Item, Receiver};
-use super::registry::Refused;
 use super::value::{Event, FromEvent, UnknownEvent};
 use crate::connection::Control;
 use crate::{Connection, Error};
@@ -38,6 +37,10 @@ pub struct EventStream<T> {
 }
 
 /// What stands in a stream in place of an event.
+///
+/// Between two events there is at most one [`Lagged`](Self::Lagged) and one [`Gap`](Self::Gap), in
+/// this order: the count is of events that were dropped before the connection was lost or behind
+/// that.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum EventError {
@@ -47,7 +50,8 @@ pub enum EventError {
     #[error("{0} events were dropped since they were not read in time")]
     Lagged(u64),
     /// The connection was lost and opened again here, and nobody knows what happened meanwhile.
-    /// Look up the state of what you follow.
+    /// The events are registered anew, but for those that
+    /// [`refused`](EventStream::refused) names from now on. Look up the state of what you follow.
     #[error("the connection was lost for a while, and events with it")]
     Gap,
     /// An event that this version does not know. Only in streams of one type; in a stream of
@@ -70,6 +74,10 @@ pub enum EventError {
     /// follows.
     #[error("the daemon refused to register the events again: {0}")]
     Refused(#[source] Arc<RemoteError>),
+    /// The events could not be registered again after the connection was lost, since the daemon's
+    /// answer makes no sense. Nothing follows.
+    #[error("the events could not be registered again: {0}")]
+    Failed(#[source] Arc<Error>),
     /// The connection is closed. Nothing follows.
     #[error("connection is closed: {0}")]
     Closed(Arc<CloseCause>),
@@ -79,7 +87,10 @@ impl EventError {
     /// Whether nothing follows.
     #[must_use]
     pub fn is_end(&self) -> bool {
-        matches!(self, Self::Overflowed | Self::Refused(_) | Self::Closed(_))
+        matches!(
+            self,
+            Self::Overflowed | Self::Refused(_) | Self::Failed(_) | Self::Closed(_)
+        )
     }
 
     /// Whether events are missing here.
@@ -94,7 +105,6 @@ pub(super) struct Subscription {
     pub(super) id: u64,
     pub(super) connection: Connection,
     pub(super) queue: Receiver,
-    pub(super) refused: Vec<Refused>,
 }
 
 impl Drop for Subscription {
@@ -113,10 +123,10 @@ impl<T> EventStream<T> {
     }
 
     /// The events that the daemon does not have, with what it says of each: those that
-    /// [`skip_unsupported`](super::Builder::skip_unsupported) passed over.
-    pub fn refused(&self) -> impl ExactSizeIterator<Item = (EventId, &RemoteError)> {
-        let refused = self.subscription.refused.iter();
-        refused.map(|(event, error)| (*event, &**error))
+    /// [`skip_unsupported`](super::Builder::skip_unsupported) passed over. They may become more
+    /// when the connection is opened again, in front of the [`Gap`](EventError::Gap).
+    pub fn refused(&self) -> impl ExactSizeIterator<Item = (EventId, Arc<RemoteError>)> + use<T> {
+        self.subscription.queue.refused().into_iter()
     }
 
     /// Ends the subscription and waits until the daemon has confirmed that; what waits in the
@@ -178,6 +188,7 @@ impl<T: FromEvent> EventStream<T> {
             Ok(Item::Gap) => return Err(EventError::Gap),
             Err(End::Overflowed) => return Err(EventError::Overflowed),
             Err(End::Refused(error)) => return Err(EventError::Refused(error)),
+            Err(End::Failed(error)) => return Err(EventError::Failed(error)),
             Err(End::Closed) => return Err(EventError::Closed(connection.close_cause_or_lost())),
         };
         match Event::decode(connection, &packet) {

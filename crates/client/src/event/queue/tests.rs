@@ -35,6 +35,7 @@ enum Out {
     Closed,
     Overflowed,
     Refused,
+    Failed,
 }
 
 use Out::{Closed, Gap, Lagged, Overflowed as OverflowedOut, Refused};
@@ -71,6 +72,7 @@ fn out(popped: Result<Item, End>) -> Out {
         Err(End::Closed) => Closed,
         Err(End::Overflowed) => OverflowedOut,
         Err(End::Refused(_)) => Refused,
+        Err(End::Failed(_)) => Out::Failed,
     }
 }
 
@@ -87,7 +89,7 @@ fn poll(receiver: &Receiver, bell: &Arc<Bell>) -> Poll<Out> {
 fn drain(receiver: &Receiver) -> Vec<Out> {
     let mut all = Vec::new();
     while let Some(out) = pop(receiver) {
-        let ended = matches!(out, Closed | OverflowedOut | Refused);
+        let ended = matches!(out, Closed | OverflowedOut | Refused | Out::Failed);
         all.push(out);
         if ended {
             break;

@@ -9,16 +9,16 @@ use virtwire_protocol::event::{EventClass, EventId, Style};
 use virtwire_protocol::session::{CallFailure, EventPacket, ReplyError};
 use virtwire_xdr::Reader;
 
-use super::{Refused, Registry, RegistryCall, Subscribe, delivery};
+use super::{Registry, RegistryCall, Subscribe, delivery, held};
 use crate::Uuid;
 use crate::event::queue::{self, End, Item, Overflow, Receiver};
 use crate::event::registration::{ObjectKey, RegistrationKey};
 
 /// How many events are held for registrations under way.
-pub const MAX_HELD: usize = delivery::MAX_HELD;
+pub const MAX_HELD: usize = held::MAX_HELD;
 
 /// How many bytes of them are held.
-pub const MAX_HELD_BYTES: usize = delivery::MAX_HELD_BYTES;
+pub const MAX_HELD_BYTES: usize = held::MAX_HELD_BYTES;
 
 /// The longest event that is delivered.
 pub const MAX_EVENT_LEN: usize = delivery::MAX_EVENT_LEN;
@@ -107,13 +107,15 @@ pub enum Found {
     Overflowed,
     /// The daemon does not have them any more.
     Refused,
+    /// The daemon's answer made no sense.
+    Failed,
 }
 
 /// What a subscriber holds.
 #[derive(Debug)]
 pub struct Subscriber {
     queue: Receiver,
-    ready: oneshot::Receiver<Result<Vec<Refused>, CallFailure>>,
+    ready: oneshot::Receiver<Result<(), CallFailure>>,
 }
 
 /// What somebody holds who waits for the end of a subscription.
@@ -130,6 +132,8 @@ pub struct Counts {
     pub callbacks: usize,
     /// Subscribers.
     pub subscribers: usize,
+    /// Those that are not served any more and have not left yet.
+    pub retired: usize,
     /// Events that wait for the answer to a registration.
     pub held: usize,
     /// Their bytes.
@@ -218,8 +222,9 @@ impl EventRegistry {
             registrations: self.0.registrations.len(),
             callbacks: self.0.by_callback.len(),
             subscribers: self.0.subscribers.len(),
-            held: self.0.held.events.len(),
-            held_bytes: self.0.held.bytes,
+            retired: self.0.retired.len(),
+            held: self.0.held.len(),
+            held_bytes: self.0.held.bytes(),
         }
     }
 }
@@ -294,7 +299,15 @@ impl Subscriber {
             Err(End::Closed) => Found::Closed,
             Err(End::Overflowed) => Found::Overflowed,
             Err(End::Refused(_)) => Found::Refused,
+            Err(End::Failed(_)) => Found::Failed,
         })
+    }
+
+    /// The events that it does without.
+    #[must_use]
+    pub fn refused(&self) -> Vec<EventId> {
+        let refused = self.queue.refused();
+        refused.into_iter().map(|(event, _)| event).collect()
     }
 
     /// How many events wait.
@@ -306,7 +319,7 @@ impl Subscriber {
     /// How the subscription began; `None` while that is open, and after it was said.
     pub fn take_beginning(&mut self) -> Option<Beginning> {
         self.ready.try_recv().ok().map(|ready| match ready {
-            Ok(refused) => Beginning::Ready(refused.iter().map(|(event, _)| *event).collect()),
+            Ok(()) => Beginning::Ready(self.refused()),
             Err(_) => Beginning::Failed,
         })
     }

@@ -10,18 +10,21 @@ mod sharing;
 mod unknown;
 
 use bytes::{BufMut, Bytes, BytesMut};
+use virtwire_protocol::RemoteError;
 use virtwire_protocol::constants::{
     ConnectCloseReason, DomainEventId, ErrorCode, ErrorDomain, NetworkEventId,
     NetworkEventLifecycleType, SecretEventId,
 };
 use virtwire_protocol::event::{
-    DomainEventKind, EventKind, Message, MonitorEvent, NetworkEventKind, SecretEventKind, Subject,
+    self, DomainEventKind, EventId, EventKind, Message, MonitorEvent, NetworkEventKind,
+    SecretEventKind, Subject,
 };
 use virtwire_protocol::remote;
 use virtwire_protocol::session::{EventPacket, ReplyError};
 use virtwire_xdr::Reader;
 
-use super::delivery::{MAX_EVENT_LEN, MAX_HELD, MAX_HELD_BYTES};
+use super::delivery::MAX_EVENT_LEN;
+use super::held::{MAX_HELD, MAX_HELD_BYTES};
 use super::*;
 use crate::Uuid;
 use crate::event::queue::{CoalesceKey, Item, Overflow, Receiver};
@@ -47,7 +50,7 @@ struct Wanted {
 /// The subscriber.
 struct Listener {
     queue: Receiver,
-    ready: oneshot::Receiver<Result<Vec<Refused>, CallFailure>>,
+    ready: oneshot::Receiver<Result<(), CallFailure>>,
 }
 
 /// What a subscriber finds; events by their numbers.
@@ -59,6 +62,7 @@ enum Seen {
     Closed,
     Overflowed,
     Refused,
+    Failed,
 }
 
 use Seen::{Event, Gap, Lagged};
@@ -133,10 +137,11 @@ impl Listener {
                 Err(End::Closed) => Seen::Closed,
                 Err(End::Overflowed) => Seen::Overflowed,
                 Err(End::Refused(_)) => Seen::Refused,
+                Err(End::Failed(_)) => Seen::Failed,
             });
             if matches!(
                 seen.last(),
-                Some(Seen::Closed | Seen::Overflowed | Seen::Refused)
+                Some(Seen::Closed | Seen::Overflowed | Seen::Refused | Seen::Failed)
             ) {
                 break;
             }
@@ -147,11 +152,17 @@ impl Listener {
     fn ready(&mut self) -> Ready {
         use oneshot::error::TryRecvError;
         match self.ready.try_recv() {
-            Ok(Ok(refused)) => Ready::Yes(refused.iter().map(|(event, _)| *event).collect()),
+            Ok(Ok(())) => Ready::Yes(self.refused()),
             Ok(Err(failure)) => Ready::No(failure.to_string()),
             Err(TryRecvError::Empty) => Ready::NotYet,
             Err(TryRecvError::Closed) => Ready::Dropped,
         }
+    }
+
+    /// What it does without.
+    fn refused(&self) -> Vec<EventId> {
+        let refused = self.queue.refused();
+        refused.into_iter().map(|(event, _)| event).collect()
     }
 
     fn is_ready(&mut self) -> bool {
@@ -322,6 +333,6 @@ fn assert_empty(registry: &Registry) {
             .values()
             .all(RegistrationKey::is_anchor)
     );
-    assert!(registry.held.events.is_empty());
+    assert_eq!(registry.held.len(), 0);
     assert!(registry.calls.is_empty());
 }

@@ -99,6 +99,60 @@ fn a_registration_under_way_that_is_refused_was_never_made() {
 }
 
 #[test]
+fn whoever_overflowed_waits_for_the_end_as_others_do() {
+    let mut registry = Registry::default();
+    let key = of_all(LIFECYCLE);
+    let mut wanted = Wanted::new([key.clone()]);
+    wanted.overflow = Overflow::End;
+    wanted.length = 1;
+    let listener = wanted.subscribe(&mut registry, 1);
+    registry.registered(key.clone(), Ok(5));
+    registry.deliver(event(LIFECYCLE, 5, 1));
+    registry.deliver(event(LIFECYCLE, 5, 2));
+    assert_eq!(listener.seen(), [Event(1), Seen::Overflowed]);
+    let mut left = leave(&mut registry, 1);
+    assert!(!left.is_confirmed());
+    registry.deregistered(key);
+    assert!(left.is_confirmed());
+    assert!(registry.retired.is_empty());
+}
+
+#[test]
+fn whoever_was_refused_after_a_reconnection_waits_for_the_end_of_the_rest() {
+    let mut registry = Registry::default();
+    let keys = [of_all(LIFECYCLE), of_all(REBOOT)];
+    let _listener = subscribe(&mut registry, 1, keys.clone());
+    for (callback, key) in (0..).zip(keys) {
+        registry.registered(key, Ok(callback));
+    }
+    registry.lost();
+    registry.restart();
+    registry.registered(of_all(LIFECYCLE), Ok(0));
+    registry.registered(of_all(REBOOT), Err(refusal()));
+    let mut left = leave(&mut registry, 1);
+    assert!(!left.is_confirmed());
+    registry.deregistered(of_all(LIFECYCLE));
+    assert!(left.is_confirmed());
+}
+
+#[test]
+fn whoever_overflowed_before_the_connection_was_lost_has_nothing_to_wait_for() {
+    let mut registry = Registry::default();
+    let key = of_all(LIFECYCLE);
+    let mut wanted = Wanted::new([key.clone()]);
+    wanted.overflow = Overflow::End;
+    wanted.length = 1;
+    let _listener = wanted.subscribe(&mut registry, 1);
+    registry.registered(key, Ok(5));
+    registry.deliver(event(LIFECYCLE, 5, 1));
+    registry.deliver(event(LIFECYCLE, 5, 2));
+    registry.lost();
+    assert!(leave(&mut registry, 1).is_confirmed());
+    registry.restart();
+    assert_empty(&registry);
+}
+
+#[test]
 fn somebody_who_comes_while_it_is_under_way_takes_it_over() {
     let mut registry = Registry::default();
     let key = of_all(LIFECYCLE);

@@ -31,7 +31,7 @@ fn legacy_events_that_nobody_wants_are_nobodys() {
     // Its payload begins with zero, which is no callback ID here.
     registry.deliver(event(REBOOT, 0, 3));
     assert_eq!(reboot.seen(), []);
-    assert!(registry.held.events.is_empty());
+    assert_eq!(registry.held.len(), 0);
 }
 
 #[test]
@@ -70,6 +70,21 @@ fn one_domain_is_chosen_here_when_the_daemon_cannot() {
     registry.deliver(event_about(LIFECYCLE, None, 7, 2));
     assert_eq!(all.seen(), [Event(1), Event(2)]);
     assert_eq!(one.seen(), [Event(2)]);
+}
+
+#[test]
+fn an_oversized_event_is_missing_only_where_its_domain_was_chosen() {
+    let mut registry = Registry::default();
+    let listeners = [7, 8].map(|number| {
+        let mut wanted = Wanted::new([legacy(LIFECYCLE)]);
+        wanted.only = Some(domain(number));
+        wanted.subscribe(&mut registry, number.into())
+    });
+    registry.registered(legacy(LIFECYCLE), Ok(0));
+    let oversized = padded(event_about(LIFECYCLE, None, 7, 1), MAX_EVENT_LEN + 4);
+    registry.deliver(oversized);
+    assert_eq!(listeners[0].seen(), [Lagged(1)]);
+    assert_eq!(listeners[1].seen(), []);
 }
 
 #[test]

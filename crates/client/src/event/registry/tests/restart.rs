@@ -114,11 +114,43 @@ fn the_tolerant_do_without_now_as_they_did_before() {
     registry.registered(of_all(REBOOT), Err(refusal()));
     registry.registered(of_all(LIFECYCLE), Ok(7));
     registry.deliver(event(LIFECYCLE, 7, 1));
+    assert_eq!(listener.refused(), [REBOOT]);
     assert_eq!(listener.seen(), [Gap, Event(1)]);
     // With nothing left there is nothing to wait for.
     reconnect(&mut registry);
     registry.registered(of_all(LIFECYCLE), Err(refusal()));
     assert_eq!(listener.seen(), [Gap, Seen::Refused]);
+}
+
+#[test]
+fn whoever_reads_the_gap_can_know_what_does_not_come_any_more() {
+    let mut registry = Registry::default();
+    let mut wanted = Wanted::new([of_all(LIFECYCLE), of_all(REBOOT), of_all(NETWORK)]);
+    wanted.tolerant = true;
+    let listener = wanted.subscribe(&mut registry, 1);
+    registry.registered(of_all(LIFECYCLE), Ok(0));
+    registry.registered(of_all(REBOOT), Ok(1));
+    registry.registered(of_all(NETWORK), Err(refusal()));
+    assert_eq!(listener.refused(), [NETWORK]);
+    reconnect(&mut registry);
+    registry.registered(of_all(LIFECYCLE), Ok(0));
+    assert_eq!(listener.seen(), []);
+    registry.registered(of_all(REBOOT), Err(refusal()));
+    assert_eq!(listener.refused(), [NETWORK, REBOOT]);
+    assert_eq!(listener.seen(), [Gap]);
+}
+
+#[test]
+fn an_answer_that_makes_no_sense_ends_a_stream_and_is_named() {
+    let mut registry = Registry::default();
+    let listener = subscribed(&mut registry, 1, &of_all(LIFECYCLE), 0);
+    reconnect(&mut registry);
+    registry.registered(of_all(LIFECYCLE), Err(bad_reply()));
+    assert_eq!(listener.seen(), [Gap, Seen::Failed]);
+    let Some(Err(End::Failed(error))) = listener.queue.try_pop() else {
+        panic!("it is told again");
+    };
+    assert_eq!(error.kind(), crate::ErrorKind::Protocol);
 }
 
 #[test]
@@ -170,7 +202,7 @@ fn what_was_held_belonged_to_the_old_connection() {
     let listener = subscribe(&mut registry, 1, [of_all(LIFECYCLE)]);
     registry.deliver(event(LIFECYCLE, 0, 1));
     reconnect(&mut registry);
-    assert!(registry.held.events.is_empty());
+    assert_eq!(registry.held.len(), 0);
     registry.registered(of_all(LIFECYCLE), Ok(0));
     assert_eq!(listener.seen(), []);
 }
@@ -253,7 +285,8 @@ fn a_connection_may_be_lost_again_before_all_is_registered() {
     registry.deliver(event(LIFECYCLE, 1, 2));
     registry.registered(of_all(REBOOT), Ok(0));
     registry.registered(of_all(LIFECYCLE), Ok(1));
-    assert_eq!(listener.seen(), [Gap, Event(1), Gap, Event(2)]);
+    // Both losses, and what came between them, are one gap.
+    assert_eq!(listener.seen(), [Gap, Event(2)]);
 }
 
 #[test]

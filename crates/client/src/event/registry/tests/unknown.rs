@@ -23,7 +23,7 @@ fn unknown_event_goes_to_whoever_asked_for_an_unknown_one() {
     registry.deliver(event(NEWER, 3, 3));
     assert_eq!(newer.seen(), [Event(1)]);
     assert_eq!(known.seen(), []);
-    assert!(registry.held.events.is_empty());
+    assert_eq!(registry.held.len(), 0);
 }
 
 #[test]
@@ -45,12 +45,11 @@ fn the_curious_get_every_unknown_event_once() {
     registry.registered(of_all(LIFECYCLE), Ok(1));
     // Held for the others, and not given to the curious again.
     registry.deliver(event(NEWER, 2, 1));
-    assert_eq!(
-        (first.seen(), second.seen()),
-        (vec![Event(1)], vec![Event(1)])
-    );
+    assert_eq!(first.seen(), [Event(1)]);
     registry.registered(of_all(NEWER), Ok(2));
-    assert_eq!(newer.seen(), [Event(1)]);
+    for listener in [&second, &newer] {
+        assert_eq!(listener.seen(), [Event(1)]);
+    }
     registry.deliver(event(NEWER, 2, 2));
     registry.deliver(event(NEWER, 77, 3));
     registry.deliver(event(LIFECYCLE, 1, 4));
@@ -78,6 +77,7 @@ fn unknown_event_goes_to_the_unknown_of_all_classes_with_its_callback_id() {
 fn unknown_event_of_another_program_is_unknown_too() {
     let mut registry = Registry::default();
     let listener = curious(&of_all(LIFECYCLE)).subscribe(&mut registry, 1);
+    registry.registered(of_all(LIFECYCLE), Ok(1));
     let mut packet = event(EventId::QemuMonitor, 1, 1);
     packet.procedure = i32::MAX;
     registry.deliver(packet);
@@ -88,6 +88,7 @@ fn unknown_event_of_another_program_is_unknown_too() {
 fn oversized_unknown_event_is_missing() {
     let mut registry = Registry::default();
     let any = curious(&of_all(LIFECYCLE)).subscribe(&mut registry, 1);
+    registry.registered(of_all(LIFECYCLE), Ok(1));
     let newer = subscribed(&mut registry, 2, &of_all(NEWER), 2);
     registry.deliver(padded(event(NEWER, 2, 1), MAX_EVENT_LEN + 4));
     assert_eq!(
