@@ -2,9 +2,11 @@
 
 use serde::Serialize;
 use virtwire::constants::{
-    ConnectDomainEventBlockJobStatus, DomainBlockJobType, DomainEventId as Id,
-    DomainEventStartedDetailType as Started, NetworkEventId, NetworkEventLifecycleType,
-    NodeDeviceEventId, SecretEventId, SecretUsageType,
+    ConnectDomainEventBlockJobStatus, ConnectDomainEventChannelLifecycleReason as ChannelReason,
+    ConnectDomainEventChannelLifecycleState as ChannelState, DomainBlockJobType,
+    DomainEventId as Id, DomainEventStartedDetailType as Started, NetworkEventId,
+    NetworkEventLifecycleType, NetworkMetadataType, NodeDeviceEventId, SecretEventId,
+    SecretUsageType,
 };
 use virtwire::event::{
     DomainEventKind, Event, EventId, EventStream, Lifecycle, MonitorFilter, NetworkEventKind,
@@ -116,6 +118,49 @@ async fn events_of_domains() {
             excess: 17,
         };
         assert_eq!(heard_of_guest(Id::BLOCK_THRESHOLD, &threshold).await, kind);
+    })
+    .await;
+}
+
+/// Those that libvirt 9.0.0, which the recorded events are of, does not have.
+#[tokio::test(start_paused = true)]
+async fn events_of_newer_daemons() {
+    paused_deadline(async {
+        let (old_mac, new_mac) = ("52:54:00:00:00:01", "52:54:00:00:00:02");
+        let changed = packet(REMOTE, 453, &(0_i32, guest(), "net0", old_mac, new_mac));
+        let kind = DomainEventKind::NicMacChange {
+            alias: "net0".into(),
+            old_mac: old_mac.into(),
+            new_mac: new_mac.into(),
+        };
+        assert_eq!(heard_of_guest(Id::NIC_MAC_CHANGE, &changed).await, kind);
+
+        let removed = packet(REMOTE, 454, &(0_i32, guest(), 7_u32));
+        let kind = DomainEventKind::VcpuRemoved { vcpu: 7 };
+        assert_eq!(heard_of_guest(Id::VCPU_REMOVED, &removed).await, kind);
+
+        let channel = "org.qemu.guest_agent.0";
+        let lost = packet(REMOTE, 455, &(0_i32, guest(), channel, 2_i32, 2_i32));
+        let kind = DomainEventKind::ChannelLifecycle {
+            channel_name: channel.into(),
+            state: ChannelState::DISCONNECTED,
+            reason: ChannelReason::CHANNEL,
+        };
+        assert_eq!(heard_of_guest(Id::CHANNEL_LIFECYCLE, &lost).await, kind);
+
+        for uri in [None, Some("urn:x")] {
+            let network = Network("net".into(), [8; 16]);
+            let event = packet(REMOTE, 446, &(0_i32, network, 2_i32, uri));
+            let ids = [NetworkEventId::METADATA_CHANGE.into()];
+            let Event::Network(event) = heard(&ids, &event).await else {
+                panic!()
+            };
+            let kind = NetworkEventKind::MetadataChange {
+                kind: NetworkMetadataType::ELEMENT,
+                ns_uri: uri.map(str::to_owned),
+            };
+            assert_eq!(event.kind, kind);
+        }
     })
     .await;
 }

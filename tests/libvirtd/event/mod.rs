@@ -2,8 +2,14 @@
 //! own library makes of it, listening at the same time.
 //!
 //! All kinds of 9.0.0 are there: what it takes a guest to do is done by a boot sector, or from
-//! outside by what its monitor can do to its machine. Of newer daemons' kinds there are none. What
-//! the library tells of suspended and woken guests has a reason, which libvirt never uses, and
+//! outside by what its monitor can do to its machine. What was heard is kept in `wire::event`, where
+//! it is checked that no kind of that release is missing. Four kinds came after it, and neither such
+//! a daemon nor its library knows them: changed addresses of network cards (11.2.0), removed
+//! processors (12.3.0), channels that guests open (12.4.0), and changed metadata of networks (9.7.0).
+//! They are told by scripts and by the simulator (`client::event::oracle`, `client::event::kinds`,
+//! `simulator::event`).
+//!
+//! What the library tells of suspended and woken guests has a reason, which libvirt never uses, and
 //! which we do not have.
 
 mod connection;
