@@ -5,7 +5,7 @@
 //! outside by what its monitor can do to its machine. What was heard is kept in `wire::event`, where
 //! it is checked that no kind of that release is missing. Four kinds came after it, and neither such
 //! a daemon nor its library knows them: changed addresses of network cards (11.2.0), removed
-//! processors (12.3.0), channels that guests open (12.4.0), and changed metadata of networks (9.7.0).
+//! processors and channels that guests open (12.4.0), and changed metadata of networks (9.8.0).
 //! They are told by scripts and by the simulator (`client::event::oracle`, `client::event::kinds`,
 //! `simulator::event`).
 //!
