@@ -6,6 +6,7 @@ mod daemon;
 mod event;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
+mod restarted;
 mod stopped;
 
 use virtwire_tests::stage::real::{Guest, Stage};

@@ -40,13 +40,6 @@ where
     replies.into_iter().map(|(_, payload)| payload).collect()
 }
 
-/// How many calls of this procedure there were.
-fn calls<P: Procedure>(recording: &Recording) -> usize {
-    let mut calls = packets(&recording.to_daemon, MessageType::Call);
-    calls.retain(|(route, _)| route.program == P::PROGRAM && route.procedure == P::NUMBER);
-    calls.len()
-}
-
 fn decode<'a, T: Decode<'a>>(payload: &'a Bytes) -> T {
     T::decode(&mut Reader::new(payload)).unwrap()
 }
@@ -125,9 +118,13 @@ async fn subscribers_share_a_registration() {
         let recordings = relay.finish().await;
         // The other one is held as long as there are any: see "One event registration is never
         // given up".
-        let asked = calls::<remote::ConnectDomainEventCallbackRegisterAny>(&recordings[0]);
+        let asked = recordings[0]
+            .called::<remote::ConnectDomainEventCallbackRegisterAny>()
+            .len();
         assert_eq!(asked, 2);
-        let given_up = calls::<remote::ConnectDomainEventCallbackDeregisterAny>(&recordings[0]);
+        let given_up = recordings[0]
+            .called::<remote::ConnectDomainEventCallbackDeregisterAny>()
+            .len();
         assert_eq!(given_up, 1);
         let sent = packets(&recordings[0].to_client, MessageType::Message);
         assert_eq!(sent.len(), 1);
