@@ -91,8 +91,8 @@
 //! | CVE-2024-4418: several threads share a connection | `client::close::many_threads_may_call_while_one_closes` |
 //! | CVE-2023-3750 and its kin: daemon dies in a call | [`matrix`]`::call_pending::end_of_file`, `libvirtd::daemon::daemon_that_dies_fails_its_calls_at_once_and_lets_in_anew_afterwards` |
 //! | CVE-2019-10161 and its kin: read-only connections | `hypervisor::connection::read_only_connections_are_refused_every_change` |
-//! | a daemon that is stopped before the connection is open | [`matrix`]`::connect::stall`, `libvirtd::daemon::daemon_that_hangs_before_connecting_is_given_up_at_the_deadline` |
-//! | more calls in flight than leave room for keepalive | `client::call::fifth_call_is_sent_when_one_of_four_was_answered`, `client::keepalive::ping_is_answered_though_every_place_is_taken`, `hypervisor::connection::five_calls_in_flight_make_the_daemon_give_up_the_connection` |
+//! | a daemon that is stopped before the connection is open | [`matrix`]`::connect::stall`, `libvirtd::stopped::*` |
+//! | more calls in flight than leave room for keepalive | `client::call::next_call_is_sent_when_one_in_flight_was_answered`, `client::keepalive::ping_is_answered_though_every_place_is_taken`, `hypervisor::connection::five_calls_in_flight_make_the_daemon_give_up_the_connection` |
 
 #![cfg(test)]
 

@@ -21,8 +21,9 @@ type Register = remote::ConnectDomainEventCallbackRegisterAny;
 /// The daemon is asked for a sign of life after so long, and twice.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How many calls the client has in flight.
-const IN_FLIGHT: i32 = 4;
+/// How many ordinary calls the client has in flight: of its four places one is for those that end
+/// other work.
+const IN_FLIGHT: i32 = 3;
 
 /// A phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
