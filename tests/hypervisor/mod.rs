@@ -5,6 +5,7 @@ mod block_pull;
 pub(crate) mod connection;
 mod domain;
 mod event;
+mod jam;
 mod reconnect;
 mod stream;
 mod support;

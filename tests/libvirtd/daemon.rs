@@ -1,4 +1,4 @@
-//! Connections to daemons that die, and to those of a session.
+//! A daemon that dies.
 
 use std::time::{Duration, Instant};
 
@@ -9,16 +9,6 @@ use virtwire_lab::Driver;
 use virtwire_tests::{deadline, release};
 
 use crate::hypervisor::connection::{open, shows_the_test_driver};
-
-#[tokio::test]
-async fn session_daemon_is_reached_by_its_socket() {
-    deadline(async {
-        let daemon = release::daemon().session().start().unwrap();
-        let connection = open(&daemon.uri(Driver::Qemu)).await;
-        assert_eq!(connection.uri().await.unwrap(), "qemu:///session");
-    })
-    .await;
-}
 
 #[tokio::test]
 async fn daemon_that_dies_fails_its_calls_at_once_and_lets_in_anew_afterwards() {

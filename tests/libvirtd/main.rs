@@ -7,6 +7,7 @@ mod event;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
 mod restarted;
+mod session;
 mod stopped;
 
 use virtwire_tests::stage::real::{Guest, Stage};

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use virtwire::constants::DomainCreateFlags;
 use virtwire::{Connection, Disk, Domain};
-use virtwire_lab::{Daemon, Driver, guest, image};
+use virtwire_lab::guest::{self, DomainType};
+use virtwire_lab::{Daemon, Driver, image};
 
 use super::{Settings, scheme_and_path};
 use crate::{fleet, release};
@@ -20,6 +21,7 @@ pub struct Stage {
     pub daemon: Daemon,
     /// A connection with the default settings.
     pub connection: Connection,
+    domain_type: DomainType,
 }
 
 impl Stage {
@@ -71,9 +73,31 @@ impl Stage {
         Self::on(daemon, &uri).await
     }
 
+    /// A daemon of an unprivileged user's session, whose guests are that user's.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Self::new).
+    pub async fn session() -> Self {
+        let daemon = release::daemon().session().start();
+        let daemon = daemon.expect("a private libvirtd starts");
+        let uri = daemon.uri(Driver::Qemu);
+        // The user may not use the processor's own means.
+        let domain_type = DomainType::Qemu;
+        let stage = Self::on(daemon, &uri).await;
+        Self {
+            domain_type,
+            ..stage
+        }
+    }
+
     async fn on(daemon: Daemon, uri: &str) -> Self {
         let connection = Connection::open(uri).await.expect("the daemon opens");
-        Self { daemon, connection }
+        Self {
+            daemon,
+            connection,
+            domain_type: guest::domain_type(),
+        }
     }
 
     /// The URI of one of its drivers.
@@ -155,8 +179,12 @@ impl Stage {
     async fn guest_on(&self, name: &str, base: PathBuf) -> Guest {
         let overlay = self.daemon.images_dir().join(format!("{name}.qcow2"));
         image::create_overlay(&overlay, &base).expect("the overlay is created");
+        for image in [&base, &overlay] {
+            let handed_over = self.daemon.hand_over(image);
+            handed_over.expect("the image has another owner");
+        }
         let disk = guest::Disk::new("vda", &overlay);
-        let xml = guest::xml(name, guest::domain_type(), &[disk]);
+        let xml = guest::xml(name, self.domain_type, &[disk]);
         let created = self
             .connection
             .create_domain(&xml, DomainCreateFlags::empty())
@@ -168,31 +196,34 @@ impl Stage {
         }
     }
 
-    /// Has the hypervisor's processes stand still.
+    /// Has the hypervisor of a guest stand still.
     ///
     /// # Panics
     ///
-    /// When there is none.
-    pub fn freeze(&self, _guest: &Guest) {
-        self.signal(Signal::STOP);
+    /// When the guest does not run.
+    pub fn freeze(&self, guest: &Guest) {
+        self.signal(guest, Signal::STOP);
     }
 
-    /// Has the hypervisor's processes go on.
+    /// Has the hypervisor of a guest go on.
     ///
     /// # Panics
     ///
-    /// When there is none.
-    pub fn thaw(&self, _guest: &Guest) {
-        self.signal(Signal::CONT);
+    /// When the guest does not run.
+    pub fn thaw(&self, guest: &Guest) {
+        self.signal(guest, Signal::CONT);
     }
 
-    fn signal(&self, signal: Signal) {
-        let pids = self.daemon.qemu_pids();
-        assert!(!pids.is_empty(), "no guest runs");
-        for pid in pids {
-            let pid = Pid::from_raw(pid).expect("a process");
-            kill_process(pid, signal).expect("the process is there");
-        }
+    fn signal(&self, guest: &Guest, signal: Signal) {
+        let name = format!("guest={},", guest.domain.name());
+        let is_it = |pid: &i32| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            line.split(|byte| *byte == 0)
+                .any(|word| word.starts_with(name.as_bytes()))
+        };
+        let pid = self.daemon.qemu_pids().into_iter().find(is_it);
+        let pid = pid.and_then(Pid::from_raw).expect("the guest runs");
+        kill_process(pid, signal).expect("the process is there");
     }
 
     /// Kills the daemon, and not its guests.
