@@ -135,13 +135,13 @@ fn name_of_undefined(call: &[u8]) -> String {
     args.dom.name.to_string_lossy().into_owned()
 }
 
-/// A change was asked for once if it was made, or may have been, and otherwise not at all.
+/// Whether a change was asked for as often as who made it was told.
 fn was_asked_for(told: Option<Told>, count: Option<&usize>) -> bool {
     match told {
         Some(Told::Done) => count == Some(&1),
         // The last packet of a connection may not be whole.
         Some(Told::Perhaps) => count.is_none_or(|count| *count == 1),
-        Some(Told::NotMade) | None => count.is_none(),
+        None => count.is_none(),
     }
 }
 
