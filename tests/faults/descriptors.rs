@@ -8,7 +8,7 @@ use virtwire_sim::script::Peer;
 use virtwire_sim::socket::{Address, Listener, Socket};
 use virtwire_tests::alone::{alone, open_descriptors};
 use virtwire_tests::question::asker;
-use virtwire_tests::task;
+use virtwire_tests::{deadline, task};
 
 /// What the daemon does, with a call unanswered.
 #[derive(Debug, Clone, Copy)]
@@ -34,7 +34,9 @@ const MISDEEDS: [Misdeed; 7] = [
 
 #[test]
 fn none_is_left_whatever_the_daemon_does() {
-    alone("descriptors::none_is_left_whatever_the_daemon_does", count);
+    alone("descriptors::none_is_left_whatever_the_daemon_does", || {
+        deadline(count())
+    });
 }
 
 async fn count() {

@@ -75,7 +75,7 @@ async fn calls_that_hang_leave_a_place_for_what_frees_the_others() {
 async fn job_is_cancelled_past_calls_that_hang_in_another_guest() {
     deadline(async {
         let stage = stage().await;
-        let (hung, busy) = (stage.guest("hung", 1).await, stage.guest("busy", 64).await);
+        let (hung, busy) = (stage.guest("hung", 1).await, stage.guest("busy", 16).await);
         let connection = watchful(&stage).await;
         let disk = busy.domain.with_connection(&connection).disk("vda");
         let slowly = Bandwidth::mib_per_s(1).unwrap();

@@ -13,7 +13,7 @@ use virtwire::{
 use virtwire_lab::{Daemon, Driver};
 use virtwire_tests::alone::{alone, open_descriptors};
 use virtwire_tests::gate::Gate;
-use virtwire_tests::{release, task};
+use virtwire_tests::{deadline, release, task};
 
 use crate::hypervisor::connection::{open, shows_the_test_driver};
 
@@ -43,7 +43,7 @@ fn by(socket: &Path) -> String {
 /// Plays the scene in a process of its own, and then looks for what is left of it there. The
 /// daemon is no worse for it.
 fn scene(name: &str, play: impl AsyncFnOnce(&mut Daemon)) {
-    alone(name, async || {
+    let play = async || {
         let mut daemon = release::daemon().tcp().start().unwrap();
         // The runtime opens what it keeps.
         open(&daemon.uri(Driver::Test)).await.close().await;
@@ -54,7 +54,8 @@ fn scene(name: &str, play: impl AsyncFnOnce(&mut Daemon)) {
         assert_eq!(open_descriptors(), before);
         daemon.resume().unwrap();
         shows_the_test_driver(&open(&daemon.uri(Driver::Test)).await).await;
-    });
+    };
+    alone(name, || deadline(play()));
 }
 
 /// What is waited for comes when it must, counted from now.

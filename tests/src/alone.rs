@@ -4,12 +4,11 @@ use std::fs;
 use std::future::Future;
 use std::process::Command;
 
-use crate::deadline;
-
 /// Set in the process of the one test.
 const ALONE: &str = "VIRTWIRE_TESTS_ALONE";
 
-/// Runs the test of this full name, as `module::test`, in a process where no other test runs.
+/// Runs the test of this full name, as `module::test`, in a process where no other test runs. It has
+/// as long as it takes.
 ///
 /// # Panics
 ///
@@ -19,7 +18,7 @@ pub fn alone<T: Future<Output = ()>>(name: &str, test: impl FnOnce() -> T) {
         // One thread: what a test has not waited for has not happened behind its back.
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         let runtime = runtime.enable_all().build().expect("a runtime");
-        return runtime.block_on(deadline(test()));
+        return runtime.block_on(test());
     }
     let binary = std::env::current_exe().expect("this program has a path");
     let child = Command::new(binary)

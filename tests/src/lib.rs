@@ -33,12 +33,21 @@ use std::time::Duration;
 ///
 /// When the minute is over.
 pub fn deadline<T>(test: impl Future<Output = T>) -> impl Future<Output = T> {
+    deadline_of(Duration::from_secs(60), test)
+}
+
+/// As [`deadline`], for a test that has more to do than others.
+///
+/// # Panics
+///
+/// When the time is over.
+pub fn deadline_of<T>(limit: Duration, test: impl Future<Output = T>) -> impl Future<Output = T> {
     // On the heap: it is whatever a test has to remember.
     let test = Box::pin(test);
-    async {
-        match tokio::time::timeout(Duration::from_secs(60), test).await {
+    async move {
+        match tokio::time::timeout(limit, test).await {
             Ok(value) => value,
-            Err(_) => panic!("the test did not end within a minute"),
+            Err(_) => panic!("the test did not end within {limit:?}"),
         }
     }
 }

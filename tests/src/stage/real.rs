@@ -155,7 +155,7 @@ impl Stage {
     ///
     /// When an image or the guest cannot be made.
     pub async fn guest(&self, name: &str, mib: u64) -> Guest {
-        let base = self.base(name, mib);
+        let base = self.base(name, mib).await;
         self.guest_on(name, base).await
     }
 
@@ -165,20 +165,24 @@ impl Stage {
     ///
     /// When an image or the guest cannot be made.
     pub async fn guest_on_unreadable_base(&self, name: &str, mib: u64) -> Guest {
-        let base = self.base(name, mib);
+        let base = self.base(name, mib).await;
         spoil(&base, mib << 19);
         self.guest_on(name, base).await
     }
 
-    fn base(&self, name: &str, mib: u64) -> PathBuf {
+    async fn base(&self, name: &str, mib: u64) -> PathBuf {
         let base = self.daemon.images_dir().join(format!("{name}-base.qcow2"));
-        image::create_base(&base, mib << 20, 1).expect("the base image is created");
+        let path = base.clone();
+        let created = beside(move || image::create_base(&path, mib << 20, 1)).await;
+        created.expect("the base image is created");
         base
     }
 
     async fn guest_on(&self, name: &str, base: PathBuf) -> Guest {
         let overlay = self.daemon.images_dir().join(format!("{name}.qcow2"));
-        image::create_overlay(&overlay, &base).expect("the overlay is created");
+        let (top, bottom) = (overlay.clone(), base.clone());
+        let created = beside(move || image::create_overlay(&top, &bottom)).await;
+        created.expect("the overlay is created");
         for image in [&base, &overlay] {
             let handed_over = self.daemon.hand_over(image);
             handed_over.expect("the image has another owner");
@@ -284,6 +288,11 @@ impl Guest {
     pub fn reads_as_base(&self) -> bool {
         image::compare(&self.overlay, &self.base).expect("both images are there")
     }
+}
+
+/// Does what takes long where it does not keep connections from giving signs of life.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("it ends")
 }
 
 /// Points the cluster of a qcow2 image that holds the guest's `offset` to a place where no
