@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use virtwire_lab::Policy;
 
+use crate::release::Preparation;
 use crate::{Outcome, cargo, fuzz, lab, miri};
 
 /// The release that our deny.toml was written for.
@@ -18,11 +19,13 @@ const LIBVIRT_SOURCES: &str = "VIRTWIRE_LIBVIRT_9_0_0_SOURCE";
 /// Runs every stage; the first that fails ends it.
 pub(crate) fn run(policy: Policy) -> Outcome {
     stage("tools", tools)?;
+    let others = Preparation::begin(policy);
     stage("format", || {
         cargo::run(cargo::command(&["fmt", "--all", "--check"]))
     })?;
     stage("lints", lints)?;
     stage("tests", || test(policy, &[]))?;
+    stage("other releases", || others.test())?;
     stage("fuzzing", || fuzzing(policy))?;
     stage("miri", || miri(policy))?;
     stage("documentation", documentation)?;

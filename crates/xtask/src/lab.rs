@@ -21,10 +21,10 @@ pub(crate) fn ensure_for_tests(policy: Policy) -> Outcome {
     Ok(())
 }
 
-/// Finds the libvirt of another release or installs it beside the machine's.
-pub(crate) fn ensure_suite(policy: Policy, suite: Suite) -> Outcome {
-    suite.ensure(policy, &mut announce)?;
-    Ok(())
+/// Finds the libvirt of another release or installs it beside the machine's; says why not.
+pub(crate) fn ensure_suite(policy: Policy, suite: Suite) -> Result<(), String> {
+    let found = suite.ensure(policy, &mut announce);
+    found.map(drop).map_err(|error| in_one_line(&error))
 }
 
 /// Finds libvirt 9.0.0's sources or fetches them; where they cannot be had, says so.
@@ -33,16 +33,17 @@ pub(crate) fn libvirt_sources(policy: Policy) -> Option<PathBuf> {
     let reason = match package.ensure(policy, &mut announce) {
         Ok(Some(tree)) => return Some(tree),
         Ok(None) => "they were not fetched before, and --no-install forbids it".to_owned(),
-        Err(error) => {
-            let chain = std::iter::successors(Some(&error as &dyn Error), |&error| error.source());
-            chain
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-                .join(": ")
-        }
+        Err(error) => in_one_line(&error),
     };
     println!("note: libvirt 9.0.0's sources are missing, so their import is NOT tested: {reason}");
     None
+}
+
+/// The error with its causes.
+fn in_one_line(error: &dyn Error) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    let chain: Vec<_> = chain.map(ToString::to_string).collect();
+    chain.join(": ")
 }
 
 fn announce(step: &Step) {

@@ -1,5 +1,6 @@
 //! `cargo xtask test --release`: the tests on real daemons, with the libvirt of other releases.
 
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
 use virtwire_lab::{Policy, Suite};
@@ -8,6 +9,20 @@ use crate::{Outcome, cargo, lab};
 
 /// Tells the tests which release's libvirt to run on; without it, on the machine's.
 const RELEASE: &str = "VIRTWIRE_RELEASE";
+
+/// What CI runs on other releases: connections and how they end, calls, jobs, events. The rest has
+/// shown what it can on one.
+const LIVE: [&str; 9] = [
+    "hypervisor::connection",
+    "hypervisor::domain",
+    "hypervisor::block_pull",
+    "hypervisor::reconnect",
+    "hypervisor::jam",
+    "hypervisor::event::subscription",
+    "restarted::",
+    "session::",
+    "stopped::",
+];
 
 /// A libvirt to test on.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +43,47 @@ impl Release {
         Suite::named(word).map(|suite| vec![Self::Other(suite)])
     }
 
-    fn name(self) -> &'static str {
+    /// What it is called, and in which version it is there.
+    fn name(self) -> String {
         match self {
-            Self::Machine => "the machine's",
-            Self::Other(suite) => suite.name(),
+            Self::Machine => "the machine".to_owned(),
+            Self::Other(suite) => {
+                let version = suite.libvirt_version().unwrap_or_default();
+                format!("{} {version}", suite.name())
+            }
         }
+    }
+}
+
+/// The other releases, each on its way to be installed while something else is done.
+#[derive(Debug)]
+pub(crate) struct Preparation(Vec<(Suite, JoinHandle<Result<(), String>>)>);
+
+impl Preparation {
+    /// Begins to install those that are not there, which takes minutes and waits for servers.
+    pub(crate) fn begin(policy: Policy) -> Self {
+        let suites = Suite::ALL.into_iter();
+        let begin = |suite| {
+            let work = move || lab::ensure_suite(policy, suite);
+            (suite, thread::spawn(work))
+        };
+        Self(suites.map(begin).collect())
+    }
+
+    /// Tests on those that can be had, and says which cannot.
+    pub(crate) fn test(self) -> Outcome {
+        let mut releases = Vec::new();
+        for (suite, installed) in self.0 {
+            let name = suite.name();
+            match installed.join() {
+                Ok(Ok(())) => releases.push(Release::Other(suite)),
+                Ok(Err(reason)) => {
+                    println!("note: the tests did NOT run on the libvirt of {name}: {reason}");
+                }
+                Err(_) => return Err(format!("installing the libvirt of {name} failed").into()),
+            }
+        }
+        test_on_each(&releases, &[&["--"], LIVE.as_slice()].concat())
     }
 }
 
@@ -44,6 +95,10 @@ pub(crate) fn test(policy: Policy, releases: &[Release], arguments: &[&str]) -> 
             lab::ensure_suite(policy, *suite)?;
         }
     }
+    test_on_each(releases, arguments)
+}
+
+fn test_on_each(releases: &[Release], arguments: &[&str]) -> Outcome {
     let mut failed = Vec::new();
     for release in releases {
         let name = release.name();

@@ -204,7 +204,7 @@ impl Installation {
         if policy == Policy::NoInstall || !root || look_up("apt-get").is_none() {
             return Err(Error::Missing(missing));
         }
-        let _lock = lock()?;
+        let _lock = lock("install")?;
         // Somebody else may have installed while we waited.
         if let Ok(found) = Self::find() {
             return Ok(found);
@@ -219,11 +219,11 @@ impl Installation {
     }
 }
 
-/// Keeps a second process from installing at the same time.
-fn lock() -> Result<File, Error> {
+/// Keeps a second process from doing the same at the same time.
+fn lock(what: &str) -> Result<File, Error> {
     let parent = cache_home();
     fs::create_dir_all(&parent).doing("create", &parent)?;
-    let path = parent.join("install.lock");
+    let path = parent.join(format!("{what}.lock"));
     let file = File::create(&path).doing("create", &path)?;
     flock(&file, FlockOperation::LockExclusive)
         .map_err(Into::into)

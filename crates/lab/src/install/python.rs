@@ -45,7 +45,7 @@ impl PythonBinding {
         if found.is_ok() || !may_install {
             return found;
         }
-        let _lock = lock()?;
+        let _lock = lock("install")?;
         apt::run(&Step::install_python_binding(), report)?;
         Self::find()
     }

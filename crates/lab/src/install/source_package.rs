@@ -60,7 +60,7 @@ impl SourcePackage {
         if look_up("apt-get").is_none() {
             return Err(self.unfit("there is no apt-get to ask"));
         }
-        let _lock = lock()?;
+        let _lock = lock("install")?;
         // Somebody else may have fetched it while we waited.
         if self.find().is_none() {
             self.fetch(report)?;

@@ -67,6 +67,13 @@ impl Suite {
         }
     }
 
+    /// The version of libvirt's package in its root file system, such as `11.3.0-3+deb13u3`.
+    pub fn libvirt_version(self) -> Option<String> {
+        let root = self.find().ok()?;
+        let status = fs::read_to_string(root.path().join("var/lib/dpkg/status")).ok()?;
+        version_in(&status, "libvirt-daemon").map(str::to_owned)
+    }
+
     /// Finds its root file system, or builds it if the policy allows, which takes minutes.
     ///
     /// It is kept in the lab's cache directory, has 320 MiB and is never brought up to date: who
@@ -84,10 +91,11 @@ impl Suite {
         if found.is_ok() || !may_build || look_up("apt-get").is_none() {
             return found;
         }
-        let _lock = lock()?;
+        let _lock = lock(&format!("rootfs-{}", self.name()))?;
         // Somebody else may have built it while we waited.
         if self.find().is_err() {
             if look_up("mmdebstrap").is_none() {
+                let _lock = lock("install")?;
                 apt::run_or_refresh(&Step::install_mmdebstrap(), report)?;
             }
             self.build(report)?;
@@ -99,10 +107,10 @@ impl Suite {
         let home = self.home();
         let parent = home.parent().unwrap_or(&home);
         fs::create_dir_all(parent).doing("create", parent)?;
+        let prefix = format!("partial-{}-", self.name());
+        remove_left(parent, &prefix)?;
         // Renamed when it is complete: there is never a part of a system under its name.
-        let partial = tempfile::Builder::new()
-            .prefix("partial-")
-            .tempdir_in(parent);
+        let partial = tempfile::Builder::new().prefix(&prefix).tempdir_in(parent);
         let partial = partial.doing("create a directory in", parent)?;
         // mmdebstrap makes this itself, for all users.
         let root = partial.path().join("root");
@@ -188,6 +196,28 @@ impl Source {
     }
 }
 
+/// Removes what was begun by somebody who was killed.
+fn remove_left(parent: &Path, prefix: &str) -> Result<(), Error> {
+    for entry in fs::read_dir(parent).doing("list", parent)? {
+        let path = entry.doing("list", parent)?.path();
+        let name = path.file_name().and_then(|name| name.to_str());
+        if name.is_some_and(|name| name.starts_with(prefix)) {
+            fs::remove_dir_all(&path).doing("remove", &path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The version of a package, by the list of those that are installed.
+fn version_in<'a>(status: &'a str, package: &str) -> Option<&'a str> {
+    let mut paragraphs = status.split("\n\n").map(str::lines);
+    let mut lines = paragraphs.find_map(|mut lines| {
+        let name = lines.next()?.strip_prefix("Package: ")?;
+        (name == package).then_some(lines)
+    })?;
+    lines.find_map(|line| line.strip_prefix("Version: "))
+}
+
 /// Of all that is configured, proxies, and what a server's clock may say.
 fn options_of_the_way(dump: &str) -> Vec<String> {
     let ways = ["Acquire::http", "Acquire::https", "Acquire::Check-"];
@@ -202,7 +232,7 @@ fn options_of_the_way(dump: &str) -> Vec<String> {
 mod tests {
     use std::path::Path;
 
-    use super::{Source, Suite, options_of_the_way};
+    use super::{Source, Suite, options_of_the_way, version_in};
 
     #[test]
     fn a_suite_is_known_by_its_name() {
@@ -254,5 +284,13 @@ mod tests {
             "Acquire::Check-Date \"false\"",
         ];
         assert_eq!(options_of_the_way(dump), way);
+    }
+
+    #[test]
+    fn a_version_is_that_of_the_package_and_of_no_other() {
+        let status = "Package: libvirt-daemon-log\nVersion: 1\n\nPackage: libvirt-daemon\n\
+                      Status: install ok installed\nVersion: 11.3.0-3\n";
+        assert_eq!(version_in(status, "libvirt-daemon"), Some("11.3.0-3"));
+        assert_eq!(version_in(status, "libvirt"), None);
     }
 }
