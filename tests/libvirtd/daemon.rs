@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use virtwire::Execution;
 use virtwire_lab::Driver;
+use virtwire_tests::question::PLACES;
 use virtwire_tests::{deadline, release};
 
 use crate::hypervisor::connection::{open, shows_the_test_driver};
@@ -32,7 +33,7 @@ async fn daemon_that_dies_fails_its_calls_at_once_and_lets_in_anew_afterwards() 
         let sent = executions
             .filter(|it| *it == Execution::MaybeExecuted)
             .count();
-        assert_eq!(sent, 4);
+        assert_eq!(sent, PLACES);
         assert!(killed.elapsed() < Duration::from_secs(5));
         assert_eq!(
             connection.hostname().await.unwrap_err().execution(),
