@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OnceCell, mpsc, watch};
 use virtwire_protocol::session::{ClientConfig, KeepaliveConfig};
 
-use super::driver::{Commands, Frontend};
+use super::frontend::{Commands, Frontend};
 use super::handshake::{self, Opening};
 use super::reconnect::{self, Reconnect};
 use super::{Connection, ConnectionState, Control, Driver, Shared};

@@ -11,7 +11,6 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep};
 use virtwire_protocol::frame::FrameDecoder;
 use virtwire_protocol::header::Serial;
@@ -21,10 +20,10 @@ use virtwire_protocol::session::{
     Output, Reply,
 };
 
-use super::ConnectionState;
 use super::answer::AnswerSender;
-use super::command::{Command, Control};
-use crate::event::{RegistrationKey, Registry, RegistryCall};
+use super::command::Command;
+use super::frontend::{Ending, Frontend, Stop};
+use crate::event::{RegistrationKey, RegistryCall};
 
 /// How often the driver goes round in one poll before it lets other tasks run.
 const ROUNDS: usize = 32;
@@ -60,23 +59,6 @@ pub struct Driver<IO> {
     timer: Pin<Box<Sleep>>,
 }
 
-/// What faces the handles, and outlives a byte stream that is replaced by another.
-#[derive(Debug)]
-pub(super) struct Frontend {
-    pub(super) commands: Commands,
-    registry: Registry,
-    ending: Ending,
-    state: watch::Sender<ConnectionState>,
-}
-
-/// The driver's ends of the channels that the handles hold.
-#[derive(Debug)]
-pub(super) struct Commands {
-    pub(super) ordinary: mpsc::Receiver<Command>,
-    pub(super) urgent: mpsc::Receiver<Command>,
-    pub(super) control: mpsc::UnboundedReceiver<Control>,
-}
-
 /// Who waits for a call to end.
 #[derive(Debug)]
 enum Waiter {
@@ -84,24 +66,6 @@ enum Waiter {
     Register(RegistrationKey),
     Deregister(RegistrationKey),
     Close,
-}
-
-/// How a connection is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    Orderly,
-    AtOnce,
-}
-
-/// How far an orderly end has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    No,
-    /// No new calls; those in flight are waited for, since the daemon closes the socket after
-    /// the next packet it sends once it was told to close.
-    Draining,
-    /// The daemon was told.
-    Told,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
@@ -406,84 +370,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
 
     /// Closes the byte stream and keeps what faces the handles.
     pub(super) fn release(mut self) -> Frontend {
-        let nobody = Frontend::new(
-            Commands::nobody(),
-            watch::Sender::new(ConnectionState::Open),
-        );
-        let mut frontend = std::mem::replace(&mut self.frontend, nobody);
+        let mut frontend = std::mem::replace(&mut self.frontend, Frontend::nobody());
         frontend.registry.lost();
         frontend
     }
 
     /// Serves those handles from now on, and takes up their subscriptions before anything else.
     pub(super) fn adopt(&mut self, mut frontend: Frontend) {
-        frontend.registry.restart();
-        frontend.state.send_replace(ConnectionState::Open);
+        frontend.resume();
         self.resuming = true;
         self.frontend = frontend;
-    }
-}
-
-impl Frontend {
-    pub(super) fn new(commands: Commands, state: watch::Sender<ConnectionState>) -> Self {
-        Self {
-            commands,
-            registry: Registry::default(),
-            ending: Ending::No,
-            state,
-        }
-    }
-
-    /// Whether the connection was to go on when it was lost.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.ending == Ending::No
-    }
-
-    /// Tells everybody that the connection is lost and to be opened again.
-    pub(super) fn lost(&mut self, cause: &Arc<CloseCause>) {
-        tracing::info!(%cause, "connection is lost");
-        self.state
-            .send_replace(ConnectionState::Lost(Arc::clone(cause)));
-    }
-
-    /// Does what needs no byte stream; ready when the connection is not wanted any more.
-    pub(super) async fn unwanted(&mut self) {
-        loop {
-            let control = self.commands.control.recv().await;
-            if self.take_control(control).is_break() {
-                return;
-            }
-        }
-    }
-
-    fn take_control(&mut self, control: Option<Control>) -> ControlFlow<Stop> {
-        match control {
-            Some(Control::Subscribe(subscribe)) => self.registry.subscribe(*subscribe),
-            Some(Control::Unsubscribe(id, leaving)) => {
-                self.registry.unsubscribe(id, leaving.as_ref());
-            }
-            Some(Control::Close) => return ControlFlow::Break(Stop::Orderly),
-            // Without a handle there is nobody to work for.
-            Some(Control::Abort) | None => return ControlFlow::Break(Stop::AtOnce),
-        }
-        ControlFlow::Continue(())
-    }
-
-    /// Tells everybody that the connection is closed.
-    pub(super) fn finish(&mut self, cause: &Arc<CloseCause>) {
-        tracing::debug!(%cause, "connection is closed");
-        self.state
-            .send_replace(ConnectionState::Closed(Arc::clone(cause)));
-        self.registry = Registry::default();
-        self.commands.close();
-    }
-}
-
-impl Ending {
-    fn begin(&mut self) {
-        if *self == Self::No {
-            *self = Self::Draining;
-        }
     }
 }
 
@@ -501,32 +397,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Future for Driver<IO> {
 /// everybody who waits.
 impl<IO> Drop for Driver<IO> {
     fn drop(&mut self) {
-        if self.frontend.state.borrow().is_closed() {
+        if self.frontend.is_closed() {
             return;
         }
         self.session.close(CloseCause::Requested);
         if let Some(cause) = self.session.close_cause().map(Arc::clone) {
             self.finish(&cause);
         }
-    }
-}
-
-impl Commands {
-    /// Those of no handle.
-    fn nobody() -> Self {
-        Self {
-            ordinary: mpsc::channel(1).1,
-            urgent: mpsc::channel(1).1,
-            control: mpsc::unbounded_channel().1,
-        }
-    }
-
-    fn close(&mut self) {
-        self.ordinary.close();
-        self.urgent.close();
-        self.control.close();
-        while self.ordinary.try_recv().is_ok() || self.urgent.try_recv().is_ok() {}
-        while self.control.try_recv().is_ok() {}
     }
 }
 

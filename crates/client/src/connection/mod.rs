@@ -6,6 +6,7 @@ mod builder;
 mod call;
 mod command;
 mod driver;
+mod frontend;
 mod handshake;
 mod reconnect;
 mod state;

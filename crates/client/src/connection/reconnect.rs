@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use virtwire_protocol::session::CloseCause;
 
 use super::builder::Opener;
-use super::driver::Frontend;
+use super::frontend::Frontend;
 use super::{Connection, Driver};
 use crate::{Error, ErrorKind};
 
