@@ -12,7 +12,8 @@ use virtwire::constants::{
 };
 use virtwire::event::{EventError, EventStream, Lifecycle, LifecycleEvent};
 use virtwire::{
-    Builder, CloseCause, Connection, Error, ErrorKind, Execution, Reconnect, RemoteError, remote,
+    Builder, CloseCause, Connection, ConnectionState, Error, ErrorKind, Execution, Reconnect,
+    RemoteError, remote,
 };
 use virtwire_protocol::header::Status;
 use virtwire_sim::script::Call;
@@ -79,7 +80,10 @@ fn is_anchor(call: &Call<Register>) -> bool {
         .is_some_and(|dom| dom.uuid == [0; 16])
 }
 
-async fn subscribed(connection: &Connection, peer: &mut Peer) -> EventStream<LifecycleEvent> {
+pub(crate) async fn subscribed(
+    connection: &Connection,
+    peer: &mut Peer,
+) -> EventStream<LifecycleEvent> {
     let guest = async {
         let guest = connection.lookup_domain_by_name("guest").await.unwrap();
         guest.lifecycle_events().await.unwrap()
@@ -382,6 +386,49 @@ async fn nobody_reconnects_for_nobody() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         drop(connection);
         assert!(daemons.0.recv().await.is_none(), "the connector is dropped");
+    })
+    .await;
+}
+
+#[test]
+fn what_is_away_ends_together_with_its_runtime() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap()
+    };
+    let first = runtime();
+    let connection = first.block_on(async {
+        let (connection, peer, _daemons) = connected().await;
+        let mut state = connection.state();
+        peer.close().await;
+        state.changed().await.unwrap();
+        assert!(matches!(*state.borrow(), ConnectionState::Lost(_)));
+        connection
+    });
+    drop(first);
+    assert!(connection.state().borrow().is_closed());
+    let error = runtime().block_on(ask(&connection, 1)).unwrap_err();
+    assert!(matches!(error.close_cause(), Some(CloseCause::Requested)));
+    assert_eq!(error.execution(), Some(Execution::NotSent));
+}
+
+#[tokio::test(start_paused = true)]
+async fn delays_and_limits_may_be_as_long_as_can_be_said() {
+    paused_deadline(async {
+        let policy = Reconnect::default()
+            .first_delay(Duration::MAX)
+            .longest_delay(Duration::MAX)
+            .give_up_after(Duration::MAX);
+        let (connection, peer, _daemons) = connected_with(builder().reconnect(policy)).await;
+        let mut state = connection.state();
+        peer.close().await;
+        state.changed().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let now = state.borrow().clone();
+        assert!(matches!(now, ConnectionState::Lost(_)), "{now:?}");
     })
     .await;
 }

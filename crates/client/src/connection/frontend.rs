@@ -117,6 +117,17 @@ impl Frontend {
     }
 }
 
+/// What is dropped before its time, for example together with its runtime, ends the connection too:
+/// nobody will open it again.
+impl Drop for Frontend {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            let cause = Arc::new(CloseCause::Requested);
+            self.state.send_replace(ConnectionState::Closed(cause));
+        }
+    }
+}
+
 impl Ending {
     pub(super) fn begin(&mut self) {
         if *self == Self::No {
@@ -136,6 +147,7 @@ impl Commands {
     }
 
     fn close(&mut self) {
+        // The ordinary one first: callers take it for both.
         self.ordinary.close();
         self.urgent.close();
         self.control.close();

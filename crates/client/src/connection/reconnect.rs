@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{sleep, timeout};
 use virtwire_protocol::session::CloseCause;
 
 use super::builder::Opener;
@@ -62,7 +62,7 @@ impl Reconnect {
         let longest = longest.min(self.longest_delay);
         // Hashing nothing with keys by chance is chance enough for this.
         let chance = RandomState::new().build_hasher().finish() % 1024;
-        let shorter = longest / 4 * u32::try_from(chance).unwrap_or(0) / 1024;
+        let shorter = longest / 4096 * u32::try_from(chance).unwrap_or(0);
         longest.saturating_sub(shorter)
     }
 }
@@ -111,7 +111,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let attempts = async {
-        let mut attempt = 0;
+        let mut attempt = 0_u32;
         loop {
             sleep(policy.delay(attempt)).await;
             match opener.open().await {
@@ -122,12 +122,12 @@ where
                 }
                 Err(error) => tracing::debug!(%error, attempt, "cannot connect again yet"),
             }
-            attempt += 1;
+            attempt = attempt.saturating_add(1);
         }
     };
     match policy.give_up_after {
         None => attempts.await,
-        Some(limit) => timeout_at(Instant::now() + limit, attempts).await.ok()?,
+        Some(limit) => timeout(limit, attempts).await.ok()?,
     }
 }
 
