@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use virtwire::constants::{DomainDestroyFlags, ErrorCode};
+use virtwire::constants::{DomainDestroyFlags, DomainEventId, ErrorCode};
 use virtwire::xdr::Str;
 use virtwire::{Connection, Error, ErrorKind, Execution, Procedure, remote, schema};
 use virtwire_protocol::generated::schema::PROCEDURES;
@@ -14,6 +14,7 @@ use virtwire_tests::peer::{
 };
 use virtwire_tests::{deadline, paused_deadline};
 
+use crate::reconnect::subscribed;
 use crate::{PLACES, ask, asker};
 
 /// The next `count` calls.
@@ -115,6 +116,31 @@ async fn destroy_has_a_place_of_its_own_and_overtakes_the_calls_that_wait() {
         }
         drop((connection, domain));
         peer.await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn destroy_does_not_wait_behind_registrations_of_events() {
+    paused_deadline(async {
+        let (connection, mut peer) = connected().await;
+        let _events = subscribed(&connection, &mut peer).await;
+        let (domain, _) = tokio::join!(
+            connection.lookup_domain_by_name("guest"),
+            peer.until::<remote::DomainLookupByName>()
+        );
+        let domain = domain.unwrap();
+        let _askers: Vec<_> = (0..3).map(|n| asker(&connection, n)).collect();
+        requests(&mut peer, PLACES).await;
+        // They wait for a place, as the registry's calls and not in the queue of calls.
+        let many = connection.events().events((20..30).map(DomainEventId));
+        let _subscribing = tokio::spawn(many.subscribe());
+        assert!(is_silent(&mut peer).await);
+        let destroy =
+            tokio::spawn(async move { domain.destroy(DomainDestroyFlags::empty()).await });
+        let request = peer.expect::<remote::DomainDestroyFlags>().await.unwrap();
+        peer.respond(&request).await;
+        destroy.await.unwrap().unwrap();
     })
     .await;
 }

@@ -139,7 +139,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
         if self.resuming || !self.frontend.is_wanted() {
             return false;
         }
-        while self.session.waiting_calls() < self.config.places(Lane::Urgent) {
+        // Ordinary calls that wait in the session, as registrations do, are no reason to wait.
+        while self.session.waiting_calls_in(Lane::Urgent) < self.config.places(Lane::Urgent) {
             let Poll::Ready(Some(command)) = self.frontend.commands.urgent.poll_recv(context)
             else {
                 break;

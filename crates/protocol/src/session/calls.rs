@@ -98,11 +98,11 @@ impl<T> Calls<T> {
         self.urgent.len() + self.ordinary.len()
     }
 
-    /// Whether a call of this lane waits for a slot.
-    pub(super) fn waits(&self, lane: Lane) -> bool {
+    /// Those of one lane.
+    pub(super) fn waiting_in(&self, lane: Lane) -> usize {
         match lane {
-            Lane::Urgent => !self.urgent.is_empty(),
-            Lane::Ordinary => !self.ordinary.is_empty(),
+            Lane::Urgent => self.urgent.len(),
+            Lane::Ordinary => self.ordinary.len(),
         }
     }
 

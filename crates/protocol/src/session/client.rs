@@ -300,6 +300,12 @@ impl<T> ClientSession<T> {
         self.calls.waiting()
     }
 
+    /// How many calls of one lane wait for a slot.
+    #[must_use]
+    pub fn waiting_calls_in(&self, lane: Lane) -> usize {
+        self.calls.waiting_in(lane)
+    }
+
     /// How many calls hold a slot: sent and not answered, cancelled ones included.
     #[must_use]
     pub fn calls_in_flight(&self) -> usize {
@@ -468,8 +474,9 @@ impl<T> ClientSession<T> {
     fn launch_calls(&mut self, launch: &mut impl FnMut(&mut T, Serial) -> bool) {
         loop {
             let in_flight = self.calls.in_flight();
-            let [urgent, ordinary] = [Lane::Urgent, Lane::Ordinary]
-                .map(|lane| in_flight < self.config.places(lane) && self.calls.waits(lane));
+            let [urgent, ordinary] = [Lane::Urgent, Lane::Ordinary].map(|lane| {
+                in_flight < self.config.places(lane) && self.calls.waiting_in(lane) > 0
+            });
             if !urgent && !ordinary {
                 return;
             }
