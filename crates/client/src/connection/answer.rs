@@ -17,7 +17,7 @@ pub(super) type Outcome = Result<Bytes, CallFailure>;
 pub(super) struct AnswerSender(Arc<Mutex<State>>);
 
 /// The caller's side of a call: the future of its outcome, `None` when nobody was there to take
-/// it. Dropped, it tells the driver that nobody waits any more.
+/// it or it was given up. Dropped, it tells the driver that nobody waits any more.
 #[derive(Debug)]
 pub(super) struct Answer(Arc<Mutex<State>>);
 

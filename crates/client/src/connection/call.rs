@@ -161,6 +161,10 @@ impl Connection {
             if let Some(queueing) = self.enqueue(attempts) {
                 queueing.await;
             }
+            // What comes into a queue after it was emptied for good, nobody will ever look at.
+            if self.shared.ordinary.is_closed() {
+                attempts.abandon();
+            }
             let failure = match attempts.answer().await {
                 Some(Ok(body)) => return Ok(body),
                 Some(Err(failure)) => failure,
@@ -251,6 +255,13 @@ impl Attempts {
         self.current.as_mut()?.await
     }
 
+    /// Waits no more for the answer to what was sent last, unless it has come.
+    fn abandon(&self) {
+        if let Some(answer) = &self.current {
+            answer.abandon();
+        }
+    }
+
     /// That of the last packet, if it was sent.
     fn serial(&self) -> Option<Serial> {
         self.current.as_ref()?.serial()
@@ -277,9 +288,7 @@ impl Attempts {
 
     /// Ends the call, which has failed, and says what has become of it.
     fn give_up(&self, cause: &Cause) -> (Execution, Option<Serial>) {
-        if let Some(answer) = &self.current {
-            answer.abandon();
-        }
+        self.abandon();
         let serial = self.serial().or(self.lost);
         let execution = match cause {
             Cause::Remote(_) => Execution::Rejected,
