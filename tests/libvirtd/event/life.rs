@@ -120,7 +120,11 @@ async fn ends_of_guests() {
             }
             let stopped = json!({ "event": 5 });
             let events = pair.until("domain lifecycle", stopped).await;
-            let life = life(&events, name);
+            let mut life = life(&events, name);
+            if name == "panic" {
+                // 11.3.0 and 12.8.0 may hear QEMU say that it is shut down, as it is told to end.
+                life.retain(|step| *step != (6, 2));
+            }
             assert!(life.ends_with(&end), "{name}: {life:?}");
         }
         pair.finish().await;
