@@ -32,11 +32,19 @@ impl Running {
     pub(crate) fn end(&mut self, signal: Signal) {
         process::signal(self.pid, signal);
         self.resume();
-        if !wait_until(STOP_DEADLINE, || {
-            matches!(self.nsenter.try_wait(), Ok(Some(_)) | Err(_))
-        }) {
+        if !wait_until(STOP_DEADLINE, || self.has_ended()) {
             process::signal(self.pid, Signal::KILL);
+            let _ = self.nsenter.kill();
             let _ = self.nsenter.wait();
         }
+    }
+
+    /// `nsenter` stands still when its child does, and hears of the child's end only when somebody
+    /// wakes it: the kernel does so where it leaves nobody behind in its session, and not elsewhere.
+    fn has_ended(&mut self) -> bool {
+        if let Ok(nsenter) = i32::try_from(self.nsenter.id()) {
+            process::signal(nsenter, Signal::CONT);
+        }
+        matches!(self.nsenter.try_wait(), Ok(Some(_)) | Err(_))
     }
 }
