@@ -81,6 +81,41 @@ async fn next_call_is_sent_when_one_in_flight_was_answered() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_are_sent_in_the_order_in_which_they_came() {
+    paused_deadline(async {
+        let (connection, mut peer) = connected().await;
+        // More than there is room for in the queue.
+        let askers: Vec<_> = (0..200).map(|n| asker(&connection, n)).collect();
+        for n in 0..200 {
+            let request = peer
+                .expect::<remote::ConnectSupportsFeature>()
+                .await
+                .unwrap();
+            assert_eq!(request.args.feature, n);
+            peer.echo(&request).await;
+        }
+        for (n, asker) in (0..).zip(askers) {
+            assert_eq!(asker.await.unwrap().unwrap(), n);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_call_less_is_in_flight_than_the_daemon_takes() {
+    paused_deadline(async {
+        // Of the places one is kept, unless there is but one.
+        for (takes, ordinary) in [(1, 1), (2, 1), (3, 1), (4, 2), (10, 8)] {
+            let (connection, mut peer) = connected_with(builder().max_client_requests(takes)).await;
+            let _askers: Vec<_> = (0..20).map(|n| asker(&connection, n)).collect();
+            requests(&mut peer, ordinary).await;
+            assert!(is_silent(&mut peer).await);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn destroy_has_a_place_of_its_own_and_overtakes_the_calls_that_wait() {
     paused_deadline(async {
         let (connection, mut peer) = connected().await;

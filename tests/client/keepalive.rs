@@ -188,3 +188,32 @@ async fn keepalive_that_is_turned_off_asks_nothing_and_answers_still() {
     })
     .await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn daemon_that_cannot_read_is_not_asked_for_signs_of_life_until_it_can() {
+    paused_deadline(async {
+        // As many calls as the daemon takes, and one that it has no place for.
+        let overdone = pinging().max_client_requests(3).max_in_flight(5);
+        let (connection, mut peer) = connected_with(overdone).await;
+        let askers: Vec<_> = (0..4).map(|n| asker(&connection, n)).collect();
+        let mut requests = Vec::new();
+        for _ in 0..4 {
+            requests.push(peer.expect::<Ask>().await.unwrap());
+        }
+        assert!(timeout(3600 * SECOND, peer.request()).await.is_err());
+        assert_eq!(peer.seen().pings, 0);
+        peer.echo(&requests[0]).await;
+        // Three are as many as it takes.
+        assert!(timeout(3600 * SECOND, peer.request()).await.is_err());
+        assert_eq!(peer.seen().pings, 0);
+        assert!(connection.close_cause().is_none());
+        peer.echo(&requests[1]).await;
+        peer.mute();
+        let silent = Instant::now();
+        peer.until_hang_up().await.unwrap();
+        assert_eq!(silent.elapsed(), 3 * SECOND);
+        assert_eq!(peer.seen().pings, 2);
+        drop(askers);
+    })
+    .await;
+}

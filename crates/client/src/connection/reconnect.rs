@@ -147,3 +147,30 @@ where
     driver.adopt(frontend);
     driver
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_longest_and_are_shorter_by_chance() {
+        let policy = Reconnect::default()
+            .first_delay(Duration::from_secs(1))
+            .longest_delay(Duration::from_secs(60));
+        for (attempt, seconds) in [(0, 1), (1, 2), (5, 32), (6, 60), (31, 60), (u32::MAX, 60)] {
+            let longest = Duration::from_secs(seconds);
+            let delays: Vec<_> = (0..100).map(|_| policy.delay(attempt)).collect();
+            let usual = longest * 3 / 4..=longest;
+            assert!(delays.iter().all(|delay| usual.contains(delay)));
+            assert!(delays.iter().any(|delay| *delay != delays[0]));
+        }
+    }
+
+    #[test]
+    fn delays_may_be_as_long_as_can_be_said() {
+        let policy = Reconnect::default()
+            .first_delay(Duration::MAX)
+            .longest_delay(Duration::MAX);
+        assert!(policy.delay(u32::MAX) > Duration::MAX / 2);
+    }
+}

@@ -1,7 +1,8 @@
 use virtwire_protocol::header::{MessageType, Status};
 use virtwire_protocol::procedure::Procedure;
 use virtwire_protocol::remote::{
-    ConnectGetHostname, ConnectGetLibVersion, DomainBlockJobAbort, DomainDestroy,
+    ConnectDomainEventCallbackDeregisterAny, ConnectGetHostname, ConnectGetLibVersion,
+    DomainAbortJob, DomainAbortJobFlags, DomainBlockJobAbort, DomainDestroy, DomainDestroyFlags,
     DomainLookupByName, DomainLookupByNameArgs,
 };
 use virtwire_protocol::session::{CallFailure, CallRequest, Lane, ProtocolError, ReplyError};
@@ -163,6 +164,19 @@ fn the_owner_has_the_last_word_before_a_call_gets_its_slot() {
     assert_eq!(pair.client.calls_in_flight(), 2);
     assert_eq!(pair.client.pending_bytes(), 0);
     assert!(pair.client.poll_output().is_none());
+}
+
+#[test]
+fn what_ends_other_work_is_urgent() {
+    let urgent = [
+        request::<DomainDestroy>(),
+        request::<DomainDestroyFlags>(),
+        request::<DomainAbortJob>(),
+        request::<DomainAbortJobFlags>(),
+        request::<DomainBlockJobAbort>(),
+        request::<ConnectDomainEventCallbackDeregisterAny>(),
+    ];
+    assert!(urgent.iter().all(|request| request.lane() == Lane::Urgent));
 }
 
 #[test]
