@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 use virtwire::constants::ErrorCode;
 use virtwire::remote::AuthType;
-use virtwire::{Connection, Error, ErrorKind, remote};
+use virtwire::{Connection, Error, ErrorKind, Execution, remote};
 use virtwire_tests::paused_deadline;
 use virtwire_tests::peer::{Guest as _, Peer, builder};
 
@@ -99,6 +99,9 @@ async fn refusal_of_polkit_is_told_with_its_code() {
             let error = refused.await.unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Auth);
             assert_eq!(error.code(), Some(code));
+            assert_eq!(error.procedure(), Some("AUTH_POLKIT"));
+            assert_eq!(error.execution(), Some(Execution::Rejected));
+            assert!(!error.is_retryable());
         }
     })
     .await;

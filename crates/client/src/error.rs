@@ -45,7 +45,8 @@ pub enum ErrorKind {
 pub enum Execution {
     /// The call never left this process.
     NotSent,
-    /// The call was sent and no answer came: it may have been executed, or may still be.
+    /// The call was sent and no answer came that could be understood: it may have been executed, or
+    /// may still be.
     MaybeExecuted,
     /// The daemon answered that it failed.
     Rejected,
@@ -149,6 +150,16 @@ impl Error {
         self
     }
 
+    /// The same error, of a call that was to let us in: what the daemon refused is that.
+    pub(crate) fn of_authentication(self) -> Self {
+        let mut inner = *self.0;
+        inner.cause = match inner.cause {
+            Cause::Remote(remote) => Cause::AuthRefused(remote),
+            other => other,
+        };
+        Self(Box::new(inner))
+    }
+
     /// Who must act.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
@@ -232,7 +243,8 @@ impl Error {
         }
     }
 
-    /// Whether the connection is gone and with it every later call.
+    /// Whether the connection ended. Later calls fail too, unless it
+    /// [reconnects](crate::Builder::reconnect) and [is only lost](crate::ConnectionState::Lost).
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.kind() == ErrorKind::Closed

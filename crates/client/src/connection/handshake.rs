@@ -65,10 +65,7 @@ async fn polkit(connection: &Connection) -> Result<(), Error> {
     let reply = connection
         .call::<remote::AuthPolkit>(())
         .await
-        .map_err(|error| match error.remote() {
-            Some(remote) => Cause::AuthRefused(Box::new(remote.clone())).into(),
-            None => error,
-        })?;
+        .map_err(Error::of_authentication)?;
     match reply.decode()?.complete {
         0 => Err(Cause::BadReply("polkit authentication is neither done nor refused").into()),
         _ => Ok(()),
