@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use virtwire::constants::ErrorCode;
 use virtwire::{ConnectionState, Error, ErrorKind, Execution, remote};
 use virtwire_protocol::Procedure;
+use virtwire_protocol::header::Status;
 use virtwire_tests::paused_deadline;
-use virtwire_tests::peer::{Guest as _, Peer, builder};
+use virtwire_tests::peer::{Guest as _, Peer, builder, reply_header};
 
 use crate::reconnect::{Daemons, connected, connected_with, policy};
 use crate::{PLACES, ask, asker};
@@ -37,6 +39,35 @@ async fn what_only_reads_is_made_again() {
         let (domain, peer) = tokio::join!(lookup, daemon);
         assert_eq!(domain.unwrap().name(), "guest");
         assert_eq!(peer.seen().calls, 3 + 1);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_is_not_asked_again() {
+    paused_deadline(async {
+        let (connection, mut peer, _daemons) = connected().await;
+        let lookup = connection.lookup_domain_by_name("guest");
+        let daemon = async {
+            let request = peer.expect::<Lookup>().await.unwrap();
+            peer.refuse(&request, ErrorCode::NO_DOMAIN).await;
+        };
+        let (error, ()) = tokio::join!(lookup, daemon);
+        let error = error.unwrap_err();
+        assert!(error.is_not_found());
+        assert_eq!(error.execution(), Some(Execution::Rejected));
+
+        let lookup = connection.lookup_domain_by_name("guest");
+        let daemon = async {
+            let request = peer.expect::<Lookup>().await.unwrap();
+            let header = reply_header(&request, Status::Continue);
+            peer.send(&header, b"").await.unwrap();
+        };
+        let (error, ()) = tokio::join!(lookup, daemon);
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert_eq!(error.execution(), Some(Execution::MaybeExecuted));
+        assert_eq!(peer.seen().calls, 3 + 2);
     })
     .await;
 }
