@@ -251,6 +251,30 @@ async fn dropping_the_driver_tells_everybody_who_waits() {
     .await;
 }
 
+/// Calls come into the queues at the very moment that these are closed and emptied, which is one
+/// moment in a thousand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_call_that_comes_as_the_connection_ends_waits_for_ever() {
+    virtwire_tests::deadline(async {
+        for _ in 0..1000 {
+            let (connection, peer) = connected().await;
+            let peer = tokio::spawn(peer.serve());
+            let callers: Vec<_> = (0..3)
+                .map(|n| {
+                    let connection = connection.clone();
+                    tokio::spawn(async move { while ask(&connection, n).await.is_ok() {} })
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_micros(200)).await;
+            peer.abort();
+            for caller in callers {
+                caller.await.unwrap();
+            }
+        }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_threads_may_call_while_one_closes() {
     virtwire_tests::deadline(async {
