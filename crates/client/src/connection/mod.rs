@@ -229,6 +229,12 @@ impl Connection {
         let _ = self.shared.control.send(control);
     }
 
+    /// Whether somebody looks at what was given to [`control`](Self::control). To be asked
+    /// afterwards: that queue too is emptied but once, when it has been closed.
+    pub(crate) fn is_heard(&self) -> bool {
+        !self.shared.control.is_closed()
+    }
+
     /// How the daemon tells events of domains. It is asked once.
     pub(crate) async fn event_style(&self) -> Result<Style, Error> {
         let ask = async {

@@ -191,10 +191,14 @@ impl Builder {
             unknown: self.unknown,
             ready,
         })));
+        let closed = || Err(Cause::Closed(connection.close_cause_or_lost()).into());
+        if !connection.is_heard() {
+            return closed();
+        }
         match connection.within_deadline(registered).await? {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => return Err(Cause::from(failure).into()),
-            Err(_) => return Err(Cause::Closed(connection.close_cause_or_lost()).into()),
+            Err(_) => return closed(),
         }
         Ok(EventStream::new(subscription))
     }

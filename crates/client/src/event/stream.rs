@@ -144,8 +144,10 @@ impl<T> EventStream<T> {
         let (leaving, mut left) = mpsc::channel(1);
         let connection = self.subscription.connection.clone();
         connection.control(Control::Unsubscribe(self.subscription.id, Some(leaving)));
-        // Nothing is ever sent: it ends when the registry has dropped its side.
-        connection.within_deadline(left.recv()).await?;
+        if connection.is_heard() {
+            // Nothing is ever sent: it ends when the registry has dropped its side.
+            connection.within_deadline(left.recv()).await?;
+        }
         Ok(())
     }
 }
