@@ -7,7 +7,7 @@ use virtwire_protocol::RemoteError;
 use virtwire_protocol::constants::{ErrorCode, ErrorDomain};
 use virtwire_protocol::frame::EncodeFrameError;
 use virtwire_protocol::header::Serial;
-use virtwire_protocol::session::{CallFailure, CloseCause, ReplyError};
+use virtwire_protocol::session::{CallFailure, CloseCause, Delivery, ReplyError};
 use virtwire_xdr::DecodeError;
 
 /// Why an operation failed.
@@ -52,6 +52,20 @@ pub enum Execution {
     Rejected,
     /// The daemon answered that it succeeded; the answer was of no use to us.
     Executed,
+}
+
+impl Execution {
+    /// What became of a call that ended so.
+    pub(crate) fn of(failure: &CallFailure) -> Self {
+        match failure {
+            CallFailure::Remote(_) => Self::Rejected,
+            CallFailure::ConnectionClosed {
+                delivery: Delivery::NotSent,
+                ..
+            } => Self::NotSent,
+            _ => Self::MaybeExecuted,
+        }
+    }
 }
 
 #[derive(Debug)]

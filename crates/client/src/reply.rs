@@ -33,18 +33,20 @@ impl<P: Procedure> Reply<P> {
     ///
     /// Of kind `Protocol` when the body does not hold what the procedure returns.
     pub fn decode(&self) -> Result<P::Ret<'_>, Error> {
-        P::Ret::decode(&mut Reader::new(&self.raw.body)).map_err(|error| {
-            Error::of_call(
-                Cause::Decode(error),
-                CallContext {
-                    procedure: P::NAME,
-                    serial: Some(Serial::new(self.raw.serial)),
-                    elapsed: self.raw.elapsed,
-                    execution: Execution::Executed,
-                    repeatable: P::REPEATABLE,
-                },
-            )
-        })
+        P::Ret::decode(&mut Reader::new(&self.raw.body))
+            .map_err(|error| self.useless(Cause::Decode(error)))
+    }
+
+    /// The failure of a call that was executed and whose answer cannot be used.
+    pub(crate) fn useless(&self, cause: Cause) -> Error {
+        let context = CallContext {
+            procedure: P::NAME,
+            serial: Some(Serial::new(self.raw.serial)),
+            elapsed: self.raw.elapsed,
+            execution: Execution::Executed,
+            repeatable: P::REPEATABLE,
+        };
+        Error::of_call(cause, context)
     }
 
     /// The decoded form with everything copied out of the frame.

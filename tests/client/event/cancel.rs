@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use virtwire::constants::{DomainEventId as Id, NetworkEventId};
-use virtwire::{Connection, Error};
+use virtwire::{Connection, Error, Execution};
 use virtwire_tests::paused_deadline;
 use virtwire_tests::poll::polled;
 
@@ -151,13 +151,10 @@ async fn deadline_is_kept_though_somebody_with_more_patience_has_asked_first() {
         // Whoever has more patience waits on, for the registration as well.
         daemon.answer(&question).await;
         let register = daemon.hear().await;
-        assert!(
-            hasty
-                .domain_events([Id::LIFECYCLE])
-                .await
-                .unwrap_err()
-                .is_timeout()
-        );
+        let error = hasty.domain_events([Id::LIFECYCLE]).await.unwrap_err();
+        assert!(error.is_timeout() && error.is_retryable());
+        assert_eq!(error.execution(), Some(Execution::MaybeExecuted));
+        assert_eq!(error.elapsed(), Some(PATIENCE));
         daemon.answer(&register).await;
         let mut events = daemon.during(patient).await.unwrap().unwrap();
         daemon.tell(&start(0, 1)).await;

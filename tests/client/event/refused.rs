@@ -2,7 +2,7 @@
 
 use virtwire::constants::{DomainEventId as Id, ErrorCode, NetworkEventId};
 use virtwire::event::EventId;
-use virtwire::{ErrorKind, Procedure as _, remote};
+use virtwire::{ErrorKind, Execution, Procedure as _, remote};
 use virtwire_protocol::header::Status;
 use virtwire_tests::paused_deadline;
 use virtwire_tests::peer::reply_header;
@@ -109,6 +109,8 @@ async fn subscription_with_nothing_left_fails() {
             .skip_unsupported();
         let error = daemon.during(builder.subscribe()).await.unwrap_err();
         assert_eq!(error.code(), Some(ErrorCode::INVALID_ARG));
+        assert_eq!(error.execution(), Some(Execution::Rejected));
+        assert_eq!(error.procedure(), Some(Register::NAME));
         daemon.rest().await;
         assert!(daemon.wanted().is_empty());
     })

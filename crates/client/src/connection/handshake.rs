@@ -67,7 +67,9 @@ async fn polkit(connection: &Connection) -> Result<(), Error> {
         .await
         .map_err(Error::of_authentication)?;
     match reply.decode()?.complete {
-        0 => Err(Cause::BadReply("polkit authentication is neither done nor refused").into()),
+        0 => Err(reply.useless(Cause::BadReply(
+            "polkit authentication is neither done nor refused",
+        ))),
         _ => Ok(()),
     }
 }

@@ -210,7 +210,7 @@ impl Connection {
     #[doc(alias = "virConnectGetVersion")]
     pub async fn hypervisor_version(&self) -> Result<Release, Error> {
         let reply = self.call::<remote::ConnectGetVersion>(()).await?;
-        release(reply.decode()?.hv_ver)
+        release(reply.decode()?.hv_ver).map_err(|cause| reply.useless(cause))
     }
 
     /// The release of libvirt that the daemon runs.
@@ -221,7 +221,7 @@ impl Connection {
     #[doc(alias = "virConnectGetLibVersion")]
     pub async fn library_version(&self) -> Result<Release, Error> {
         let reply = self.call::<remote::ConnectGetLibVersion>(()).await?;
-        release(reply.decode()?.lib_ver)
+        release(reply.decode()?.lib_ver).map_err(|cause| reply.useless(cause))
     }
 
     pub(crate) fn control(&self, control: Control) {
@@ -274,10 +274,9 @@ impl fmt::Debug for Connection {
 }
 
 /// libvirt packs a release as 1,000,000 × major + 1,000 × minor + micro.
-fn release(packed: u64) -> Result<Release, Error> {
+fn release(packed: u64) -> Result<Release, Cause> {
     let part = |value: u64| {
-        u32::try_from(value)
-            .map_err(|_| Error::new(Cause::BadReply("a release number is out of range")))
+        u32::try_from(value).map_err(|_| Cause::BadReply("a release number is out of range"))
     };
     Ok(Release::new(
         part(packed / 1_000_000)?,

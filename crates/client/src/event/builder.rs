@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use virtwire_protocol::constants::DomainEventId;
 use virtwire_protocol::event::{EventClass, EventId, Style};
 
@@ -13,7 +14,7 @@ use super::registry::Subscribe;
 use super::stream::{EventStream, Subscription};
 use super::value::{DomainEvent, Event, FromEvent, LifecycleEvent};
 use crate::connection::Control;
-use crate::error::Cause;
+use crate::error::{CallContext, Cause, Execution};
 use crate::{Connection, Domain, Error, Network, NodeDevice, Secret, StoragePool};
 
 /// How many events may wait for a subscriber, unless it wishes otherwise.
@@ -167,8 +168,11 @@ impl Builder {
     pub async fn subscribe_as<T: FromEvent>(self) -> Result<EventStream<T>, Error> {
         self.check::<T>()?;
         let style = self.style().await?;
+        let started = Instant::now();
         let mut registrations = Vec::new();
-        for key in self.keys(style)? {
+        let keys = self.keys(style)?;
+        let procedure = keys.first().map_or("", RegistrationKey::procedure);
+        for key in keys {
             let request = key.register().map_err(Cause::Encode)?;
             registrations.push((key, request));
         }
@@ -191,16 +195,34 @@ impl Builder {
             unknown: self.unknown,
             ready,
         })));
-        let closed = || Err(Cause::Closed(connection.close_cause_or_lost()).into());
-        if !connection.is_heard() {
-            return closed();
-        }
-        match connection.within_deadline(registered).await? {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => return Err(Cause::from(failure).into()),
-            Err(_) => return closed(),
-        }
-        Ok(EventStream::new(subscription))
+        let begun = async {
+            // Where nobody looks any more, nobody will answer.
+            if connection.is_heard() {
+                return registered.await.ok();
+            }
+            None
+        };
+        let (procedure, cause, execution) = match connection.within_deadline(begun).await {
+            Ok(Some(Ok(()))) => return Ok(EventStream::new(subscription)),
+            Ok(Some(Err((key, failure)))) => {
+                let execution = Execution::of(&failure);
+                (key.procedure(), Cause::from(failure), execution)
+            }
+            Ok(None) => {
+                let cause = Cause::Closed(connection.close_cause_or_lost());
+                (procedure, cause, Execution::MaybeExecuted)
+            }
+            Err(timeout) => (procedure, timeout, Execution::MaybeExecuted),
+        };
+        let context = CallContext {
+            procedure,
+            serial: None,
+            elapsed: started.elapsed(),
+            execution,
+            // What may have been registered is given up.
+            repeatable: true,
+        };
+        Err(Error::of_call(cause, context))
     }
 
     fn add(mut self, event: EventId, filter: Option<MonitorFilter>) -> Self {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use virtwire_protocol::Procedure;
 use virtwire_protocol::constants::{
     ConnectDomainQemuMonitorEventRegisterFlags as MonitorFlags, DomainEventId, NetworkEventId,
     NodeDeviceEventId, SecretEventId, SecretUsageType, StoragePoolEventId,
@@ -191,6 +192,22 @@ impl RegistrationKey {
                 CallRequest::new::<qemu::ConnectDomainMonitorEventRegister>(&args)
             }
             EventClass::Connection => CallRequest::new::<remote::ConnectRegisterCloseCallback>(&()),
+        }
+    }
+
+    /// The name of the procedure that registers.
+    pub(super) fn procedure(&self) -> &'static str {
+        if self.is_legacy() {
+            return remote::ConnectDomainEventRegisterAny::NAME;
+        }
+        match self.event.class() {
+            EventClass::Domain => remote::ConnectDomainEventCallbackRegisterAny::NAME,
+            EventClass::Network => remote::ConnectNetworkEventRegisterAny::NAME,
+            EventClass::StoragePool => remote::ConnectStoragePoolEventRegisterAny::NAME,
+            EventClass::NodeDevice => remote::ConnectNodeDeviceEventRegisterAny::NAME,
+            EventClass::Secret => remote::ConnectSecretEventRegisterAny::NAME,
+            EventClass::QemuMonitor => qemu::ConnectDomainMonitorEventRegister::NAME,
+            EventClass::Connection => remote::ConnectRegisterCloseCallback::NAME,
         }
     }
 

@@ -31,8 +31,11 @@ pub(crate) struct Subscribe {
     pub(crate) tolerant: bool,
     /// Events that this version does not know are wanted, whoever has asked for them.
     pub(crate) unknown: bool,
-    pub(crate) ready: oneshot::Sender<Result<(), CallFailure>>,
+    pub(crate) ready: oneshot::Sender<Beginning>,
 }
+
+/// That everything is registered, or which registration has failed, and how.
+pub(crate) type Beginning = Result<(), (RegistrationKey, CallFailure)>;
 
 /// Kept until the daemon has confirmed that nothing more comes; nothing is ever sent.
 pub(crate) type Leaving = mpsc::Sender<Infallible>;
@@ -95,7 +98,7 @@ struct Subscriber {
     since: Moment,
     /// The connection was lost, which it was not told yet.
     gap: bool,
-    ready: Option<oneshot::Sender<Result<(), CallFailure>>>,
+    ready: Option<oneshot::Sender<Beginning>>,
 }
 
 impl Registry {
@@ -232,13 +235,13 @@ impl Registry {
                     subscriber.queue.refuse(key.event, error);
                     self.confirm(id);
                 }
-                _ => self.expel(id, failure),
+                _ => self.expel(id, key, failure),
             }
         }
     }
 
     /// Ends a subscription that cannot be served.
-    fn expel(&mut self, id: u64, failure: &CallFailure) {
+    fn expel(&mut self, id: u64, key: &RegistrationKey, failure: &CallFailure) {
         let Some(subscriber) = self.subscribers.get_mut(&id) else {
             return;
         };
@@ -248,7 +251,7 @@ impl Registry {
             other => End::Failed(Arc::new(Error::new(Cause::from(other.clone())))),
         });
         if let Some(ready) = subscriber.ready.take() {
-            let _ = ready.send(Err(failure.clone()));
+            let _ = ready.send(Err((key.clone(), failure.clone())));
         }
         self.retire(id);
     }

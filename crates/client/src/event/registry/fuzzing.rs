@@ -115,7 +115,7 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Subscriber {
     queue: Receiver,
-    ready: oneshot::Receiver<Result<(), CallFailure>>,
+    ready: oneshot::Receiver<super::Beginning>,
 }
 
 /// What somebody holds who waits for the end of a subscription.

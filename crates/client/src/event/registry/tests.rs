@@ -50,7 +50,7 @@ struct Wanted {
 /// The subscriber.
 struct Listener {
     queue: Receiver,
-    ready: oneshot::Receiver<Result<(), CallFailure>>,
+    ready: oneshot::Receiver<Beginning>,
 }
 
 /// What a subscriber finds; events by their numbers.
@@ -153,7 +153,7 @@ impl Listener {
         use oneshot::error::TryRecvError;
         match self.ready.try_recv() {
             Ok(Ok(())) => Ready::Yes(self.refused()),
-            Ok(Err(failure)) => Ready::No(failure.to_string()),
+            Ok(Err((_, failure))) => Ready::No(failure.to_string()),
             Err(TryRecvError::Empty) => Ready::NotYet,
             Err(TryRecvError::Closed) => Ready::Dropped,
         }
