@@ -84,6 +84,7 @@ impl Failure {
                 Self::Usage(_) => "usage",
                 Self::Io { .. } => "io",
                 Self::Events(EventError::Refused(_)) => "remote",
+                Self::Events(EventError::Failed(_)) => "protocol",
                 Self::Events(_) => "closed",
                 _ => "protocol",
             };
@@ -94,6 +95,8 @@ impl Failure {
             "message": error_message(error),
             "doing": doing,
             "procedure": error.procedure(),
+            "object": error.object(),
+            "execution": error.execution().map(|execution| snake_case(&format!("{execution:?}"))),
         });
         if let (Some(remote), Some(fields)) = (error.remote(), object.as_object_mut()) {
             fields.insert("code".to_owned(), remote.code.0.into());

@@ -181,6 +181,8 @@ fn errors_have_message_name_and_number() {
     assert_eq!(error["error"]["code"], 3);
     assert_eq!(error["error"]["code_name"], "NO_SUPPORT");
     assert_eq!(error["error"]["kind"], "remote");
+    assert_eq!(error["error"]["execution"], "rejected");
+    assert_eq!(error["error"]["object"], "vda of test");
 }
 
 #[test]
