@@ -434,6 +434,34 @@ async fn delays_and_limits_may_be_as_long_as_can_be_said() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn daemon_that_dies_of_its_clients_is_asked_more_and_more_rarely() {
+    paused_deadline(async {
+        const LONGEST: Duration = Duration::from_secs(8);
+        let policy = policy().longest_delay(LONGEST);
+        let (connection, mut peer, mut daemons) = connected_with(builder().reconnect(policy)).await;
+        for seconds in [1, 2, 4, 8, 8] {
+            let lost = Instant::now();
+            peer.close().await;
+            peer = daemons.next().await;
+            let delay = Duration::from_secs(seconds);
+            // Shorter by up to a quarter.
+            assert!(
+                (delay * 3 / 4..=delay).contains(&lost.elapsed()),
+                "{delay:?}"
+            );
+        }
+        // One that stays for long enough has not died of them.
+        tokio::time::sleep(LONGEST).await;
+        let lost = Instant::now();
+        peer.close().await;
+        daemons.next().await;
+        assert!(lost.elapsed() <= Duration::from_secs(1));
+        drop(connection);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_gives_up_when_it_was_told_to() {
     paused_deadline(async {
         let attempts = Arc::new(AtomicUsize::new(0));

@@ -89,7 +89,7 @@ impl Builder {
     /// than one place, the last is kept for calls that end other work and so free the places that
     /// it holds: destroying a domain, aborting a job or a block job, giving up events.
     ///
-    /// The others wait in the order they came. A call that was cancelled, or whose deadline has
+    /// The others wait in the order they came, behind urgent ones however many these are. A call that was cancelled, or whose deadline has
     /// passed, keeps its place until the daemon has answered it, since the daemon still counts it.
     pub fn max_in_flight(mut self, calls: usize) -> Self {
         self.max_in_flight = Some(calls.max(1));

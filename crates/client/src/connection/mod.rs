@@ -107,8 +107,8 @@ impl Connection {
     }
 
     /// Ends the connection: waits for the calls in flight, tells the daemon, closes the socket.
-    /// A daemon that does not answer is given five seconds. Other handles find the connection
-    /// closed.
+    /// A daemon that does not answer is given five seconds. Calls that wait for their turn are not
+    /// sent any more, and other handles find the connection closed.
     ///
     /// # Cancel safety
     ///

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use virtwire_protocol::session::CloseCause;
 
 use super::builder::Opener;
@@ -17,7 +17,8 @@ use crate::{Error, ErrorKind};
 
 /// How a lost connection is opened again: after a delay that doubles from attempt to attempt up to
 /// a limit, each a little shorter by chance, so that many clients of a daemon do not come back at
-/// once.
+/// once. They begin anew when a connection has lasted as long as the longest of them: a daemon that
+/// lets its clients in and dies of them is asked more and more rarely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a policy does nothing until a builder has it"]
 pub struct Reconnect {
@@ -37,9 +38,9 @@ impl Default for Reconnect {
 }
 
 impl Reconnect {
-    /// The delay before the first attempt; 100 ms by default.
+    /// The delay before the first attempt, at least a millisecond; 100 ms by default.
     pub fn first_delay(mut self, delay: Duration) -> Self {
-        self.first_delay = delay;
+        self.first_delay = delay.max(Duration::from_millis(1));
         self
     }
 
@@ -78,8 +79,13 @@ pub(super) async fn supervise<C, F, IO>(
     F: Future<Output = io::Result<IO>> + Send,
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let mut attempt = 0;
     loop {
+        let opened = Instant::now();
         let cause = driver.lost().await;
+        if opened.elapsed() >= policy.longest_delay {
+            attempt = 0;
+        }
         let mut frontend = driver.release();
         let ours = matches!(*cause, CloseCause::Requested);
         if ours || !frontend.is_wanted() {
@@ -91,7 +97,7 @@ pub(super) async fn supervise<C, F, IO>(
             () = frontend.unwanted() => {
                 return frontend.finish(&Arc::new(CloseCause::Requested));
             }
-            reopened = reopen(&mut opener, policy) => reopened,
+            reopened = reopen(&mut opener, policy, &mut attempt) => reopened,
         };
         driver = match reopened {
             Some(fresh) => resume(fresh, frontend),
@@ -104,6 +110,7 @@ pub(super) async fn supervise<C, F, IO>(
 async fn reopen<C, F, IO>(
     opener: &mut Opener<C>,
     policy: Reconnect,
+    attempt: &mut u32,
 ) -> Option<(Connection, Driver<IO>)>
 where
     C: FnMut() -> F + Send,
@@ -111,9 +118,9 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let attempts = async {
-        let mut attempt = 0_u32;
         loop {
-            sleep(policy.delay(attempt)).await;
+            sleep(policy.delay(*attempt)).await;
+            *attempt = attempt.saturating_add(1);
             match opener.open().await {
                 Ok(opened) => return Some(opened),
                 Err(error) if is_final(&error) => {
@@ -122,7 +129,6 @@ where
                 }
                 Err(error) => tracing::debug!(%error, attempt, "cannot connect again yet"),
             }
-            attempt = attempt.saturating_add(1);
         }
     };
     match policy.give_up_after {

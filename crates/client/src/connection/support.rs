@@ -16,7 +16,7 @@ impl Connection {
     /// Whether the daemon knows the procedure `P`.
     ///
     /// One that is not older than the procedure does, by its
-    /// [release](Self::library_version), which is asked once. Otherwise it is asked for the
+    /// [release](Self::library_version), which is asked once, reconnections included. Otherwise it is asked for the
     /// procedure itself, since distributions give new procedures to old releases, and since a
     /// daemon may lack a whole program other than [`remote`]. It is asked by a call without the
     /// arguments that belong there, which it refuses in either case: what it says tells whether it
