@@ -16,11 +16,11 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
     command
 }
 
-/// As [`command`], with the nightly toolchain.
-pub(crate) fn nightly(arguments: &[&str]) -> Command {
+/// As [`command`], with another toolchain.
+pub(crate) fn with(toolchain: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("rustup");
     command
-        .args(["run", "nightly", "cargo"])
+        .args(["run", toolchain, "cargo"])
         .args(arguments)
         .current_dir(workspace())
         .stdin(Stdio::null());
@@ -50,9 +50,9 @@ pub(crate) fn works(arguments: &[&str]) -> bool {
     succeeds(command(arguments))
 }
 
-/// As [`works`], with the nightly toolchain.
-pub(crate) fn nightly_works(arguments: &[&str]) -> bool {
-    succeeds(nightly(arguments))
+/// As [`works`], with another toolchain.
+pub(crate) fn works_with(toolchain: &str, arguments: &[&str]) -> bool {
+    succeeds(with(toolchain, arguments))
 }
 
 fn succeeds(mut command: Command) -> bool {

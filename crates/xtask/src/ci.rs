@@ -5,7 +5,7 @@ use std::time::Instant;
 use virtwire_lab::Policy;
 
 use crate::release::Preparation;
-use crate::{Outcome, cargo, fuzz, lab, miri};
+use crate::{Outcome, cargo, fuzz, lab, miri, msrv};
 
 /// The release that our deny.toml was written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -28,6 +28,7 @@ pub(crate) fn run(policy: Policy) -> Outcome {
     stage("other releases", || others.test())?;
     stage("fuzzing", || fuzzing(policy))?;
     stage("miri", || miri(policy))?;
+    stage("oldest Rust", || oldest_rust(policy))?;
     stage("documentation", documentation)?;
     stage("dependencies", dependencies)
 }
@@ -98,6 +99,16 @@ fn miri(policy: Policy) -> Outcome {
         Ok(()) => miri::run(policy),
         Err(reason) => {
             println!("note: Miri did NOT run: {reason}");
+            Ok(())
+        }
+    }
+}
+
+fn oldest_rust(policy: Policy) -> Outcome {
+    match msrv::ensure(policy) {
+        Ok(()) => msrv::run(policy),
+        Err(reason) => {
+            println!("note: the oldest Rust was NOT tried: {reason}");
             Ok(())
         }
     }

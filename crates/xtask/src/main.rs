@@ -12,6 +12,7 @@ mod fuzz;
 mod fuzz_live;
 mod lab;
 mod miri;
+mod msrv;
 mod release;
 
 use std::error::Error;
@@ -33,6 +34,7 @@ usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
   fuzz      run the fuzz targets, or --record their seeds anew;
             [--seconds N] [--sanitizer none|address] [TARGET…]
   miri      run the tests of codec and sessions under Miri
+  msrv      check that the published crates build with the oldest Rust that they promise
   fuzz-live fuzz a private, caged libvirtd; [--seconds N] [--seed S] [--driver test|qemu]
             [--out DIR] [--replay FILE]
   codegen   write the generated code anew from protocol/; ARGUMENTS go to the generator
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
             .and_then(|options| fuzz::run(&options, policy)),
         ["fuzz-live", rest @ ..] => fuzz_live::run(policy, rest),
         ["miri"] => miri::run(policy),
+        ["msrv"] => msrv::run(policy),
         ["codegen", rest @ ..] => cargo::codegen(rest),
         ["help" | "-h" | "--help"] => {
             print!("{USAGE}");

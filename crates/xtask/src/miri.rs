@@ -16,6 +16,9 @@ const TESTS: [&[&str]; 2] = [
     ],
 ];
 
+/// The toolchain that has it.
+const NIGHTLY: &str = "nightly";
+
 /// How many cases a property is tried with: Miri takes some thousand times as long as a processor.
 const CASES: &str = "1";
 
@@ -23,7 +26,7 @@ const CASES: &str = "1";
 pub(crate) fn run(policy: Policy) -> Outcome {
     ensure(policy).map_err(|error| format!("Miri did NOT run: {error}"))?;
     for tests in TESTS {
-        let mut test = cargo::nightly(&[&["miri", "test", "--locked"], tests].concat());
+        let mut test = cargo::with(NIGHTLY, &[&["miri", "test", "--locked"], tests].concat());
         test.env("PROPTEST_CASES", CASES)
             // The tests read the clock.
             .env("MIRIFLAGS", "-Zmiri-disable-isolation");
@@ -34,7 +37,7 @@ pub(crate) fn run(policy: Policy) -> Outcome {
 
 /// Whether Miri can run here; installs it, where that is allowed and possible.
 pub(crate) fn ensure(policy: Policy) -> Result<(), String> {
-    if cargo::nightly_works(&["miri", "--version"]) {
+    if cargo::works_with(NIGHTLY, &["miri", "--version"]) {
         return Ok(());
     }
     if policy == Policy::NoInstall {
@@ -42,7 +45,7 @@ pub(crate) fn ensure(policy: Policy) -> Result<(), String> {
     }
     println!("Miri is missing; it is added to the nightly toolchain");
     let mut rustup = std::process::Command::new("rustup");
-    rustup.args(["toolchain", "install", "nightly", "--profile", "minimal"]);
+    rustup.args(["toolchain", "install", NIGHTLY, "--profile", "minimal"]);
     rustup.args([
         "--component",
         "miri",
