@@ -16,6 +16,11 @@ use crate::procedure::Visitor;
 use crate::remote::{NonnullDomain, NonnullNetwork};
 use crate::{Event, Procedure, Program, qemu, remote};
 
+/// So many of each kind; Miri is a thousand times as slow.
+fn cases(many: u32) -> ProptestConfig {
+    ProptestConfig::with_cases(if cfg!(miri) { 1 } else { many })
+}
+
 /// The styles that a kind of event has.
 fn styles(id: EventId) -> &'static [Style] {
     match id {
@@ -44,7 +49,7 @@ fn encoded<E: Event>(message: &E::Msg<'_>) -> BytesMut {
 #[test]
 fn every_event_is_the_same_there_and_back() {
     for id in EventId::known() {
-        proptest!(ProptestConfig::with_cases(64), |(
+        proptest!(cases(64), |(
             (subject, kind) in arbitrary::event(id),
             callback_id in any::<i32>(),
             trailing in prop::collection::vec(any::<u8>(), 0..9),
@@ -78,7 +83,7 @@ fn every_event_is_the_same_there_and_back() {
 #[test]
 fn what_ends_early_is_an_error() {
     for id in EventId::known() {
-        proptest!(ProptestConfig::with_cases(8), |(
+        proptest!(cases(8), |(
             (subject, kind) in arbitrary::event(id),
         )| {
             for style in styles(id) {
@@ -271,6 +276,11 @@ fn what_has_no_form_is_an_error() {
     ] {
         assert_eq!(error, expected);
     }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "makes megabytes, which takes Miri an hour")]
+fn what_is_too_long_is_an_error() {
     let long = DomainEventKind::DeviceAdded {
         dev_alias: "x".repeat(5 << 20),
     };
