@@ -499,6 +499,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "moves a flood, which takes Miri minutes")]
     fn room_grows_with_a_flood_and_is_given_back() {
         let small = packet(MessageType::Message, &[1]);
         let mut flood = small.iter().copied().cycle();
