@@ -206,11 +206,7 @@ async fn by_a_driver_that_is_dropped() {
 #[tokio::test(start_paused = true)]
 async fn what_the_daemon_told_before_it_confirmed_the_end_is_delivered() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, events) = Daemon::subscribed().await;
         let closing = tokio::spawn(connection.clone().close());
         let close = daemon.peer.expect::<remote::ConnectClose>().await.unwrap();
         daemon.peer.send_raw(&starts(0, 0..3)).await.unwrap();

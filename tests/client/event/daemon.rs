@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use virtwire::constants::{
     DomainEventId, ErrorCode, NetworkEventId, NodeDeviceEventId, SecretEventId, StoragePoolEventId,
 };
-use virtwire::event::{EventClass, EventId};
+use virtwire::event::{DomainEvent, EventClass, EventId, EventStream};
 use virtwire::{Builder, Connection, qemu, remote};
 use virtwire_protocol::event::Message;
 use virtwire_protocol::header::Status;
@@ -64,6 +64,14 @@ impl Daemon {
     /// A connection that is open, and the daemon it goes to.
     pub(super) async fn connected() -> (Connection, Self) {
         Self::connected_with(builder()).await
+    }
+
+    /// As [`connected`](Self::connected), and a stream of the events of domains that start and stop.
+    pub(super) async fn subscribed() -> (Connection, Self, EventStream<DomainEvent>) {
+        let (connection, mut daemon) = Self::connected().await;
+        let subscribing = connection.domain_events([DomainEventId::LIFECYCLE]);
+        let events = daemon.during(subscribing).await.unwrap();
+        (connection, daemon, events)
     }
 
     pub(super) async fn connected_with(builder: Builder) -> (Connection, Self) {

@@ -68,11 +68,7 @@ async fn whoever_overflowed_waits_for_the_confirmation_too() {
 #[tokio::test(start_paused = true)]
 async fn unsubscribing_does_not_wait_for_what_others_share() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let one = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, one) = Daemon::subscribed().await;
         let mut two = daemon
             .during(connection.domain_events([Id::LIFECYCLE]))
             .await
@@ -89,11 +85,7 @@ async fn unsubscribing_does_not_wait_for_what_others_share() {
 #[tokio::test(start_paused = true)]
 async fn refused_deregistration_is_the_end_all_the_same() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (_connection, mut daemon, events) = Daemon::subscribed().await;
         let leaving = tokio::spawn(events.unsubscribe());
         let request = hear_deregistration(&mut daemon).await;
         daemon
@@ -129,11 +121,7 @@ async fn unsubscribing_has_the_deadline_of_its_handle_and_goes_on_behind_it() {
 #[tokio::test(start_paused = true)]
 async fn unsubscribing_from_a_connection_that_is_closed_is_no_error() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, events) = Daemon::subscribed().await;
         let waiting = daemon
             .during(connection.domain_events([Id::REBOOT]))
             .await
@@ -151,11 +139,7 @@ async fn unsubscribing_from_a_connection_that_is_closed_is_no_error() {
 #[tokio::test(start_paused = true)]
 async fn stream_that_is_dropped_is_given_up_in_the_background() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, events) = Daemon::subscribed().await;
         drop(events);
         let request = hear_deregistration(&mut daemon).await;
         // Nobody has to wait for that.
@@ -195,11 +179,7 @@ fn stream_may_be_dropped_where_there_is_no_runtime() {
 #[tokio::test(start_paused = true)]
 async fn stream_keeps_its_connection_open() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let mut events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, mut events) = Daemon::subscribed().await;
         drop(connection);
         daemon.rest().await;
         daemon.tell(&start(0, 1)).await;
@@ -213,11 +193,7 @@ async fn stream_keeps_its_connection_open() {
 #[tokio::test(start_paused = true)]
 async fn subscriber_that_joins_while_the_last_leaves_gets_a_registration_of_its_own() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let last = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, last) = Daemon::subscribed().await;
         let leaving = tokio::spawn(last.unsubscribe());
         let end = hear_deregistration(&mut daemon).await;
         let mut joining =
@@ -241,11 +217,7 @@ async fn subscriber_that_joins_while_the_last_leaves_gets_a_registration_of_its_
 #[tokio::test(start_paused = true)]
 async fn subscriber_that_joins_and_leaves_while_the_last_leaves_changes_nothing() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let last = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, last) = Daemon::subscribed().await;
         let leaving = tokio::spawn(last.unsubscribe());
         let end = hear_deregistration(&mut daemon).await;
         let joining = connection.domain_events([Id::LIFECYCLE]);
@@ -313,11 +285,7 @@ async fn another_that_comes_before_the_daemon_has_agreed_takes_the_registration_
 #[tokio::test(start_paused = true)]
 async fn events_that_come_late_are_ignored() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, events) = Daemon::subscribed().await;
         let mut others = daemon
             .during(connection.domain_events([Id::REBOOT]))
             .await

@@ -40,11 +40,7 @@ async fn refusal_is_told_as_the_daemon_says_it_and_the_rest_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn refusal_takes_nothing_from_those_who_have_what_they_want() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let mut events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, mut events) = Daemon::subscribed().await;
         daemon.refuse(Id::REBOOT);
         let ids = [Id::LIFECYCLE, Id::REBOOT];
         daemon

@@ -137,11 +137,7 @@ async fn event_of_another_kind_than_its_registration_goes_to_nobody() {
 #[tokio::test(start_paused = true)]
 async fn event_for_what_is_held_for_nobody_goes_to_nobody() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let mut events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, mut events) = Daemon::subscribed().await;
         let mut networks = connection.events().event(NetworkEventId::METADATA_CHANGE);
         networks = networks.event(NetworkEventId::LIFECYCLE);
         let mut networks = daemon.during(networks.subscribe()).await.unwrap();
@@ -230,11 +226,7 @@ async fn flood(daemon: &mut Daemon, count: usize) {
 #[test]
 fn flood_of_events_that_nobody_asked_for_changes_nothing() {
     let memory = measured(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let gone = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, gone) = Daemon::subscribed().await;
         daemon.during(gone.unsubscribe()).await.unwrap();
         let mut events = daemon
             .during(connection.domain_events([Id::LIFECYCLE]))

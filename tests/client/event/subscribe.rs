@@ -65,11 +65,7 @@ async fn event_that_comes_before_the_answer_to_its_registration_is_delivered() {
 #[tokio::test(start_paused = true)]
 async fn events_of_several_registrations_come_in_the_order_in_which_they_were_told() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let mut early = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (connection, mut daemon, mut early) = Daemon::subscribed().await;
         let subscribing = connection.domain_events([Id::LIFECYCLE, Id::REBOOT]);
         let told = async {
             let register = daemon.hear().await;

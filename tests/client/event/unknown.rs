@@ -214,11 +214,7 @@ async fn event_cut_short_at_any_byte_is_told_and_the_stream_goes_on() {
 #[tokio::test(start_paused = true)]
 async fn malformed_event_is_a_loss_in_a_typed_stream_too() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let mut events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (_connection, mut daemon, mut events) = Daemon::subscribed().await;
         let number_of = remote::DomainEventCallbackLifecycle::NUMBER;
         send(&mut daemon, remote::PROGRAM, number_of, &[0; 5]).await;
         daemon.tell(&start(0, 1)).await;
@@ -257,11 +253,7 @@ async fn list_beyond_its_bound_is_malformed() {
 #[tokio::test(start_paused = true)]
 async fn text_that_is_not_utf_8_does_not_spoil_an_event() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let mut events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (_connection, mut daemon, mut events) = Daemon::subscribed().await;
         let packet = start(0, 1).encode().unwrap();
         let mut payload = packet.payload.to_vec();
         // The name of the guest, behind the callback ID and its length.
@@ -277,11 +269,7 @@ async fn text_that_is_not_utf_8_does_not_spoil_an_event() {
 #[tokio::test(start_paused = true)]
 async fn bytes_behind_an_event_are_of_a_newer_daemon() {
     paused_deadline(async {
-        let (connection, mut daemon) = Daemon::connected().await;
-        let mut events = daemon
-            .during(connection.domain_events([Id::LIFECYCLE]))
-            .await
-            .unwrap();
+        let (_connection, mut daemon, mut events) = Daemon::subscribed().await;
         let packet = start(0, 1).encode().unwrap();
         for more in [1, 4, 1000] {
             let payload = [&packet.payload[..], &vec![0xff; more]].concat();
