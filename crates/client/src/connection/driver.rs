@@ -45,7 +45,6 @@ pub struct Driver<IO> {
     io: IO,
     decoder: FrameDecoder,
     session: ClientSession<Waiter>,
-    config: ClientConfig,
     frontend: Frontend,
     /// Calls wait until every registration that was lost is made again.
     resuming: bool,
@@ -75,7 +74,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             io,
             decoder: FrameDecoder::new(),
             session: ClientSession::new(config, now.into_std()),
-            config,
             frontend,
             resuming: false,
             events: 0,
@@ -140,7 +138,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             return false;
         }
         // Ordinary calls that wait in the session, as registrations do, are no reason to wait.
-        while self.session.waiting_calls_in(Lane::Urgent) < self.config.places(Lane::Urgent) {
+        while self.session.waiting_calls_in(Lane::Urgent) < self.session.places(Lane::Urgent) {
             let Poll::Ready(Some(command)) = self.frontend.commands.urgent.poll_recv(context)
             else {
                 break;
@@ -149,7 +147,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Driver<IO> {
             progress = true;
         }
         while self.session.waiting_calls() + self.session.calls_in_flight()
-            < self.config.places(Lane::Ordinary)
+            < self.session.places(Lane::Ordinary)
         {
             let Poll::Ready(Some(command)) = self.frontend.commands.ordinary.poll_recv(context)
             else {

@@ -306,6 +306,12 @@ impl<T> ClientSession<T> {
         self.calls.waiting_in(lane)
     }
 
+    /// How many calls may be in flight when one of this lane is to be sent.
+    #[must_use]
+    pub fn places(&self, lane: Lane) -> usize {
+        self.config.places(lane)
+    }
+
     /// How many calls hold a slot: sent and not answered, cancelled ones included.
     #[must_use]
     pub fn calls_in_flight(&self) -> usize {
