@@ -2,6 +2,8 @@
 
 mod block_job;
 mod disk;
+mod disk_size;
+mod filesystem;
 mod info;
 mod list;
 mod xml;
