@@ -83,10 +83,12 @@ pub use connection::{
     Builder, CloseCause, Connection, ConnectionState, Driver, RawReply, Reconnect,
 };
 pub use domain::{
-    BlockInfo, BlockJob, BlockJobInfo, Disk, DiskDescription, DiskDevice, Domain, DomainInfo,
-    DomainStatus, Evidence, JobFailure, Layer, ListedDomain, Mirror, MirrorJob, MirrorReady,
-    NetworkHost, Outcome, Progress, ProgressStream, Pull, Source, VanishedReason, XmlError,
-    disks_from_xml,
+    BlockCopy, BlockInfo, BlockJob, BlockJobInfo, CommitActive, CommitBase, CommitInner,
+    Convergence, CopyDestination, Disk, DiskDescription, DiskDevice, DiskEnd, Domain, DomainInfo,
+    DomainStatus, Evidence, JobAfterwards, JobFailure, JobSet, JobStart, Layer, ListedDomain,
+    Mirror, MirrorJob, MirrorReady, NetworkHost, NextStart, Obstacle, Outcome, Plan, Progress,
+    ProgressStream, Pull, Readiness, RunningBlockJob, SetEnd, SetNotStarted, Source,
+    VanishedReason, Verdict, XmlError, disks_from_xml,
 };
 pub use error::{Error, ErrorKind, Execution};
 #[cfg(fuzzing)]

@@ -8,7 +8,9 @@ use virtwire_protocol::constants::{
 use virtwire_protocol::{Procedure, remote};
 use virtwire_xdr::Str;
 
-use super::block_job::{BlockJobInfo, Pull};
+use super::block_job::{
+    BlockCopy, BlockJobInfo, CommitActive, CommitBase, CommitInner, CopyDestination, Pull,
+};
 use crate::{Bandwidth, Domain, Error, Reply};
 
 /// One disk of a domain, named by its target (`vda`) or by a source path that no other disk has.
@@ -84,6 +86,30 @@ impl Disk {
     #[doc(alias = "virDomainBlockPull")]
     pub fn pull(&self) -> Pull {
         Pull::new(self.clone())
+    }
+
+    /// A commit of this disk's active image into one below it, not started yet. At its end the
+    /// guest has to be [pivoted](crate::BlockJob::pivot) to that.
+    #[doc(alias = "virDomainBlockCommit")]
+    pub fn commit_active(&self) -> CommitActive {
+        CommitActive::new(self.clone())
+    }
+
+    /// A commit of inner images of this disk, from `top` down to above `base`, into `base`; not
+    /// started yet. Images are named by their paths, or by their indexes as in `vda[3]`.
+    #[doc(alias = "virDomainBlockCommit")]
+    pub fn commit_inner(&self, top: impl Into<String>, base: impl Into<CommitBase>) -> CommitInner {
+        CommitInner::new(self.clone(), top.into(), base.into())
+    }
+
+    /// A copy of this disk, not started yet; a text is the path of a file.
+    ///
+    /// This is also what `virDomainBlockRebase` does with its flag `COPY`, less well: it cannot
+    /// be told the destination's format, and fails for every domain that has a definition.
+    #[doc(alias = "virDomainBlockCopy")]
+    #[doc(alias = "virDomainBlockRebase")]
+    pub fn copy(&self, to: impl Into<CopyDestination>) -> BlockCopy {
+        BlockCopy::new(self.clone(), to.into())
     }
 
     /// What the block job of this disk is doing; `None` when libvirt runs none on it, which says

@@ -9,8 +9,10 @@ mod list;
 mod xml;
 
 pub use block_job::{
-    BlockJob, BlockJobInfo, Evidence, JobFailure, Outcome, Progress, ProgressStream, Pull,
-    VanishedReason,
+    BlockCopy, BlockJob, BlockJobInfo, CommitActive, CommitBase, CommitInner, Convergence,
+    CopyDestination, DiskEnd, Evidence, JobAfterwards, JobFailure, JobSet, JobStart, NextStart,
+    Obstacle, Outcome, Plan, Progress, ProgressStream, Pull, Readiness, RunningBlockJob, SetEnd,
+    SetNotStarted, VanishedReason, Verdict,
 };
 pub use disk::{BlockInfo, Disk};
 pub use info::{DomainInfo, DomainStatus};

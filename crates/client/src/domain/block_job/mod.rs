@@ -1,61 +1,95 @@
 //! Block jobs: work on the disks of a running guest.
 //!
-//! A job is started by a builder on a [`Disk`], which gives a [`BlockJob`]. The handle learns how
-//! the job ended from the daemon's event, never from the job's disappearance: a job that is gone
-//! may have completed, failed or been cancelled. Where the event cannot come any more (the domain
-//! was destroyed, the connection was lost) the outcome is [`Outcome::Vanished`], with what was
-//! last seen.
+//! A job is started by a builder on a [`Disk`], which gives a [`BlockJob`]; one that runs already
+//! is taken over by [`BlockJob::attach`]. The handle learns how the job ended from the daemon's
+//! event, never from the job's disappearance: a job that is gone may have completed, failed or
+//! been cancelled. Where the event cannot come any more (the domain was destroyed, the connection
+//! was lost) the outcome is [`Outcome::Vanished`], with what was last seen and what the XML shows
+//! now, and [`Evidence::resolve`] says what follows from that.
 //!
 //! Events are asked for before the job starts, so a job that ends before the answer to its start
 //! is no less certain.
 
+mod attach;
+mod commit;
+mod copy;
+mod destination;
+mod ending;
+mod evidence;
 mod info;
+mod meter;
 mod monitor;
 mod outcome;
+mod pace;
+mod plan;
 mod progress;
 mod pull;
+mod set;
+mod start;
+mod subject;
+mod watch;
 
-pub use info::{BlockJobInfo, Progress};
-pub use outcome::{Evidence, JobFailure, Outcome, VanishedReason};
+pub use attach::RunningBlockJob;
+pub use commit::{CommitActive, CommitBase, CommitInner};
+pub use copy::BlockCopy;
+pub use destination::CopyDestination;
+pub use evidence::{Evidence, JobAfterwards, VanishedReason, Verdict};
+pub use info::{BlockJobInfo, Convergence, Progress};
+pub use outcome::{JobFailure, NextStart, Outcome};
+pub use plan::{Obstacle, Plan};
 pub use progress::ProgressStream;
 pub use pull::Pull;
+pub use set::{DiskEnd, JobSet, JobStart, SetEnd, SetNotStarted};
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::time::timeout;
-use virtwire_protocol::constants::{DomainBlockJobAbortFlags, DomainBlockJobType, ErrorCode};
+use tokio::sync::watch as state;
+use virtwire_protocol::constants::DomainBlockJobType;
 
-use self::monitor::{JobState, Pace};
+use self::monitor::{JobState, Wishes};
+use self::subject::Subject;
 use crate::{Bandwidth, Disk, Error};
 
-/// How long a job may go on after the daemon refused to cancel it, before the refusal counts.
-/// Longer than the monitor takes to notice that a job is gone without an event.
-const ENDING_GRACE: Duration = Duration::from_secs(5);
-
-/// A block job that this process started.
+/// A block job of a running guest.
 ///
-/// Clones are handles to the same job. Dropping them all leaves the job running.
+/// Clones are handles to the same job. Dropping them all, and the [`ProgressStream`]s of the job,
+/// leaves the job running, unless [`cancel_on_drop`](Self::cancel_on_drop) says otherwise.
+///
+/// The handle survives the loss of the connection where that is
+/// [opened again](crate::Builder::reconnect): it then looks at what has become of the job.
 #[derive(Debug, Clone)]
 pub struct BlockJob {
-    disk: Disk,
-    kind: DomainBlockJobType,
-    state: watch::Receiver<JobState>,
-    pace: Arc<Pace>,
+    subject: Arc<Subject>,
+    state: state::Receiver<JobState>,
+    wishes: Arc<Wishes>,
+}
+
+/// What [`BlockJob::wait_ready`] has waited for.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Readiness {
+    /// The job can be [pivoted](BlockJob::pivot).
+    Ready,
+    /// The job is over.
+    Over(Outcome),
 }
 
 impl BlockJob {
+    /// What stands for the kind of a job until the daemon has said it.
+    const UNKNOWN: DomainBlockJobType = DomainBlockJobType::UNKNOWN;
+
     /// The disk that the job works on, named by its target.
     #[must_use]
     pub fn disk(&self) -> &Disk {
-        &self.disk
+        &self.subject.disk
     }
 
     /// What kind of job it is.
     #[must_use]
     pub fn kind(&self) -> DomainBlockJobType {
-        self.kind
+        self.subject.kind
     }
 
     /// What the daemon says of the job now; `None` when it is over or about to be, which says
@@ -65,11 +99,11 @@ impl BlockJob {
     ///
     /// `OPERATION_INVALID` when the domain does not run any more.
     pub async fn info(&self) -> Result<Option<BlockJobInfo>, Error> {
-        Ok(self
-            .disk
-            .job_info()
-            .await?
-            .filter(|info| info.kind == self.kind))
+        let info = self.disk().job_info().await?;
+        let ready = self.is_ready();
+        Ok(info
+            .filter(|info| info.kind == self.kind())
+            .map(|info| BlockJobInfo { ready, ..info }))
     }
 
     /// The job's progress: an item at once, then one for every change until the job is over. The
@@ -83,7 +117,7 @@ impl BlockJob {
     /// millisecond). Of several streams of one job the most impatient sets the pace.
     #[must_use]
     pub fn progress_every(&self, interval: Duration) -> ProgressStream {
-        ProgressStream::new(self.state.clone(), self.pace.quicken(interval))
+        ProgressStream::new(self.state.clone(), self.wishes.pace.quicken(interval))
     }
 
     /// Limits the job, or lifts the limit.
@@ -93,42 +127,28 @@ impl BlockJob {
     /// `INVALID_ARG` when the job is over.
     #[doc(alias = "virDomainBlockJobSetSpeed")]
     pub async fn set_speed(&self, bandwidth: Bandwidth) -> Result<(), Error> {
-        self.disk.set_job_speed(bandwidth).await
+        self.disk().set_job_speed(bandwidth).await
     }
 
-    /// Asks the daemon to cancel the job and waits until it is over. The request holds neither
-    /// the domain nor a place among the calls in flight while the job winds down. A job that won
-    /// the race has another outcome than `Cancelled`.
-    ///
-    /// # Errors
-    ///
-    /// When the daemon refuses, other than because the job is over or being ended already.
-    ///
-    /// # Cancel safety
-    ///
-    /// Once the request is sent the job will be cancelled whether or not anybody waits.
-    #[doc(alias = "virDomainBlockJobAbort")]
-    pub async fn cancel(&self) -> Result<Outcome, Error> {
-        if let Some(outcome) = self.outcome() {
-            return Ok(outcome);
-        }
-        match self.disk.abort_job(DomainBlockJobAbortFlags::ASYNC).await {
-            Ok(()) => Ok(self.wait().await),
-            Err(refusal) => self.end_despite(refusal).await,
-        }
+    /// Has the job cancelled when the last handle to it is dropped, in the background. Nobody
+    /// then learns how it ended, and a process that ends cancels nothing.
+    #[must_use]
+    pub fn cancel_on_drop(self) -> Self {
+        self.wishes.cancel_on_drop.store(true, Ordering::Relaxed);
+        self
     }
 
-    /// A job may end while we ask to end it, and the daemon then refuses in many ways: the job is
-    /// gone, or is being ended already, or QEMU has concluded it and libvirt does not know yet.
-    /// Whether the refusal was one of those shows in whether the job ends.
-    async fn end_despite(&self, refusal: Error) -> Result<Outcome, Error> {
-        let being_ended = refusal.has_code(ErrorCode::OPERATION_INVALID);
-        if being_ended || refusal.is_closed() {
-            return Ok(self.wait().await);
-        }
-        timeout(ENDING_GRACE, self.wait())
-            .await
-            .map_err(|_| refusal)
+    /// Takes [`cancel_on_drop`](Self::cancel_on_drop) back.
+    fn leave_on_drop(&self) {
+        self.wishes.cancel_on_drop.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether the job is known to be ready to be [pivoted](Self::pivot). An event says so, or the
+    /// XML where the event may have been missed; the daemon's figures do not.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let state = self.state.borrow();
+        state.ready && state.outcome.is_none()
     }
 
     /// The outcome, if the job is over.
@@ -137,24 +157,47 @@ impl BlockJob {
         self.state.borrow().outcome.clone()
     }
 
+    /// Waits until the job can be [pivoted](Self::pivot), or is over: at once if it is so already.
+    /// A pull and an inner commit cannot be pivoted, so it waits for their end.
+    ///
+    /// A guest that writes faster than the job copies can keep a job from ever being ready;
+    /// [`Progress::convergence`] shows it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Safe: nothing is lost by dropping the future.
+    pub async fn wait_ready(&self) -> Readiness {
+        let decided = |state: &JobState| state.ready || state.outcome.is_some();
+        match self.wait_until(decided).await {
+            None => Readiness::Ready,
+            Some(outcome) => Readiness::Over(outcome),
+        }
+    }
+
     /// Waits until the job is over and says how it ended. May be called any number of times.
     ///
     /// # Cancel safety
     ///
     /// Safe: nothing is lost by dropping the future.
     pub async fn wait(&self) -> Outcome {
-        let mut state = self.state.clone();
-        let outcome = match state.wait_for(|state| state.outcome.is_some()).await {
-            Ok(state) => state.outcome.clone(),
-            Err(_) => self.outcome(),
-        };
-        outcome.unwrap_or_else(|| {
-            let evidence = Evidence::new(VanishedReason::Unwatched, self.last_info());
-            Outcome::Vanished(Box::new(evidence))
-        })
+        let over = self.wait_until(|state| state.outcome.is_some()).await;
+        over.unwrap_or_else(|| self.unwatched())
     }
 
-    fn last_info(&self) -> Option<BlockJobInfo> {
-        self.state.borrow().info
+    /// Waits for a state of the job, and gives the outcome if it is over then.
+    async fn wait_until(&self, is_reached: impl FnMut(&JobState) -> bool) -> Option<Outcome> {
+        let mut state = self.state.clone();
+        let reached = state.wait_for(is_reached).await;
+        match reached {
+            Ok(state) => state.outcome.clone(),
+            Err(_) => Some(self.outcome().unwrap_or_else(|| self.unwatched())),
+        }
+    }
+
+    /// The outcome of a job that nobody watches any more, since the runtime was shut down.
+    fn unwatched(&self) -> Outcome {
+        let last_info = self.state.borrow().info;
+        let evidence = Evidence::new(VanishedReason::Unwatched, &self.subject, last_info);
+        Outcome::Vanished(Box::new(evidence))
     }
 }

@@ -1,75 +1,103 @@
 //! The task that follows one block job from before its start to its end.
 
 use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use virtwire_protocol::constants::{
-    ConnectDomainEventBlockJobStatus, DomainBlockJobType, DomainEventId, DomainXmlFlags, ErrorCode,
+    ConnectDomainEventBlockJobStatus as Status, DomainBlockJobAbortFlags, DomainXmlFlags, ErrorCode,
 };
 
-use super::{BlockJob, BlockJobInfo, Evidence, JobFailure, Outcome, VanishedReason};
-use crate::event::{DomainEvent, DomainEventKind, EventError, EventStream, Lifecycle};
-use crate::{Disk, Error};
-
-/// How often the daemon is asked when nobody looks at the progress: only to notice that an event
-/// will not come.
-const IDLE_INTERVAL: Duration = Duration::from_secs(2);
+use super::evidence::Seen;
+use super::info::is_mirror;
+use super::meter::Meter;
+use super::pace::Pace;
+use super::subject::{Subject, described, find};
+use super::watch::{Notice, Watch};
+use super::{
+    BlockJob, BlockJobInfo, Evidence, JobFailure, NextStart, Outcome, Progress, VanishedReason,
+};
+use crate::{Error, MirrorReady};
 
 /// How long an event may trail behind the job's disappearance before it counts as lost. The
 /// daemon queues the event before it forgets the job, so this is generous.
 const EVENT_GRACE: Duration = Duration::from_secs(2);
 
-/// How long the questions after a job's unannounced end may take altogether.
-const EVIDENCE_DEADLINE: Duration = Duration::from_secs(5);
+/// How long the XML may trail behind the announcement of a pivot, as it did in old releases.
+const XML_GRACE: Duration = Duration::from_secs(2);
 
-/// What comes of the subscription.
-type Notice = Result<DomainEvent, EventError>;
+/// How long a look at the XML may take.
+const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What handles and streams see of a job.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct JobState {
-    pub(crate) info: Option<BlockJobInfo>,
-    pub(crate) outcome: Option<Outcome>,
+pub(super) struct JobState {
+    pub(super) info: Option<BlockJobInfo>,
+    pub(super) progress: Option<Progress>,
+    /// Whether the job can be pivoted, which an event or the XML said.
+    pub(super) ready: bool,
+    pub(super) outcome: Option<Outcome>,
+}
+
+/// What handles tell the task.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) pace: Arc<Pace>,
+    pub(super) cancel_on_drop: AtomicBool,
+    pub(super) pivot_asked: AtomicBool,
 }
 
 /// Follows one job.
 #[derive(Debug)]
-pub(crate) struct Monitor {
-    disk: Disk,
-    kind: DomainBlockJobType,
-    events: EventStream<DomainEvent>,
+pub(super) struct Monitor {
+    subject: Arc<Subject>,
+    watch: Watch,
     state: watch::Sender<JobState>,
-    pace: Arc<Pace>,
+    wishes: Arc<Wishes>,
+    meter: Meter,
+    /// Whether something was missed, and the XML has to tell whether it was important.
+    look: bool,
 }
 
 impl Monitor {
     /// Asks for the events of the domain. To be called before the job is started.
-    pub(crate) async fn prepare(disk: &Disk, kind: DomainBlockJobType) -> Result<Self, Error> {
-        let wanted = [DomainEventId::BLOCK_JOB_2, DomainEventId::LIFECYCLE];
-        let mut events = disk.domain().events(wanted).await?;
+    pub(super) async fn prepare(subject: Subject) -> Result<Self, Error> {
+        let mut watch = Watch::begin(subject.disk.domain()).await?;
         // What is in the queue now was caused by an earlier job. Asking about the job orders us
         // behind the end of one that is just being torn down.
-        let _ = disk.job_info().await;
-        while events.try_recv().is_some() {}
-        Ok(Self {
-            disk: disk.clone(),
-            kind,
-            events,
+        let _ = subject.disk.job_info().await;
+        watch.forget();
+        Ok(Self::new(subject, watch))
+    }
+
+    pub(super) fn new(subject: Subject, watch: Watch) -> Self {
+        Self {
+            subject: Arc::new(subject),
+            watch,
             state: watch::Sender::new(JobState::default()),
-            pace: Arc::default(),
-        })
+            wishes: Arc::default(),
+            meter: Meter::default(),
+            look: false,
+        }
+    }
+
+    /// The job was found running, and the XML said then whether it can be pivoted.
+    pub(super) fn found(self, info: BlockJobInfo, ready: bool) -> Self {
+        self.state.send_modify(|state| {
+            state.ready = ready;
+            state.info = Some(BlockJobInfo { ready, ..info });
+        });
+        self
     }
 
     /// Takes over after the daemon has accepted the job.
-    pub(crate) fn started(self) -> BlockJob {
+    pub(super) fn started(self) -> BlockJob {
         let job = BlockJob {
-            disk: self.disk.clone(),
-            kind: self.kind,
+            subject: Arc::clone(&self.subject),
             state: self.state.subscribe(),
-            pace: Arc::clone(&self.pace),
+            wishes: Arc::clone(&self.wishes),
         };
         tokio::spawn(self.run());
         job
@@ -80,10 +108,25 @@ impl Monitor {
         let outcome = tokio::select! {
             outcome = self.follow() => outcome,
             // Nobody holds a handle any more.
-            () = state.closed() => return,
+            () = state.closed() => return self.abandoned().await,
         };
-        tracing::debug!(disk = self.disk.path(), %outcome, "block job is over");
+        tracing::debug!(disk = self.subject.disk.path(), %outcome, "block job is over");
         state.send_modify(|state| state.outcome = Some(outcome));
+    }
+
+    async fn abandoned(&self) {
+        if self.wishes.cancel_on_drop.load(Ordering::Relaxed) {
+            let cancelled = self
+                .subject
+                .disk
+                .abort_job(DomainBlockJobAbortFlags::ASYNC)
+                .await;
+            tracing::debug!(
+                disk = self.subject.disk.path(),
+                ?cancelled,
+                "block job was dropped"
+            );
+        }
     }
 
     async fn follow(&mut self) -> Outcome {
@@ -91,13 +134,13 @@ impl Monitor {
             return outcome;
         }
         loop {
-            let question = question(self.disk.clone(), Arc::clone(&self.pace));
+            let question = question(Arc::clone(&self.subject), Arc::clone(&self.wishes.pace));
             tokio::pin!(question);
             // Events are taken while the question waits: a guest that hangs does not answer it.
             let answer = loop {
                 tokio::select! {
                     biased;
-                    notice = self.events.recv() => {
+                    notice = self.watch.next(&self.subject) => {
                         if let Some(outcome) = self.on_notice(notice).await {
                             return outcome;
                         }
@@ -116,91 +159,193 @@ impl Monitor {
     /// An ending among them is ours if the job is gone; if the daemon still has a job, it was of
     /// an earlier one whose event came late.
     async fn early_outcome(&mut self) -> Option<Outcome> {
-        let ending = self.latest_ending(None).await;
-        let announced = matches!(
-            ending,
-            Some(Outcome::Completed | Outcome::Cancelled | Outcome::Failed(_))
-        );
-        if announced {
+        let mut ending = self.latest_ending(None);
+        if matches!(ending, Some(Notice::Status(_))) {
             // A guest that hangs does not answer; then the announcement has to do alone.
-            let now = timeout(EVENT_GRACE, self.disk.job_info()).await;
+            let now = timeout(EVENT_GRACE, self.subject.disk.job_info()).await;
             if matches!(now, Ok(Ok(Some(_)))) {
                 return None;
             }
+            // Ours may have come while we asked, behind that of an earlier job.
+            ending = self.latest_ending(ending);
         }
-        // Ours may have come while we asked, behind that of an earlier job.
-        self.latest_ending(ending).await
+        self.on_notice(ending?).await
     }
 
-    /// The last ending among the notices that are there now.
-    async fn latest_ending(&mut self, mut ending: Option<Outcome>) -> Option<Outcome> {
-        while let Some(notice) = self.events.try_recv() {
-            ending = self.on_notice(notice).await.or(ending);
+    /// The last notice of an end among those that are there now.
+    fn latest_ending(&mut self, mut ending: Option<Notice>) -> Option<Notice> {
+        while let Some(notice) = self.watch.try_next(&self.subject) {
+            match notice {
+                Notice::Status(Status::COMPLETED | Status::FAILED | Status::CANCELED)
+                | Notice::Stopped(_)
+                | Notice::Closed(_)
+                | Notice::Ended => ending = Some(notice),
+                Notice::Status(Status::READY) => self.is_ready(),
+                Notice::Status(_) | Notice::Look => self.look_soon(),
+                Notice::Nothing => {}
+            }
         }
         ending
     }
 
     async fn on_notice(&mut self, notice: Notice) -> Option<Outcome> {
         let reason = match notice {
-            Ok(event) => match event.kind {
-                DomainEventKind::BlockJob2 { dst, kind, status } => {
-                    let ours = dst == self.disk.path() && kind == self.kind;
-                    return if ours { self.on_status(status) } else { None };
-                }
-                DomainEventKind::Lifecycle(Lifecycle::Stopped(detail)) => {
-                    let detail = Some(detail);
-                    VanishedReason::DomainStopped { detail }
-                }
-                _ => return None,
-            },
-            Err(EventError::Closed(cause)) => VanishedReason::ConnectionLost(cause),
-            Err(error) if error.is_end() => VanishedReason::NoEvent,
-            // Something was missed, and it may have been the end.
-            Err(_) => {
-                self.pace.hurry();
+            Notice::Nothing => return None,
+            Notice::Status(status) => return self.on_status(status).await,
+            Notice::Look => {
+                self.look_soon();
                 return None;
             }
+            Notice::Stopped(detail) => return self.on_stopped(detail).await,
+            Notice::Closed(cause) => VanishedReason::ConnectionLost(cause),
+            Notice::Ended => VanishedReason::EventsEnded,
         };
         Some(self.vanished(reason).await)
     }
 
-    fn on_status(&self, status: ConnectDomainEventBlockJobStatus) -> Option<Outcome> {
+    async fn on_status(&mut self, status: Status) -> Option<Outcome> {
         match status {
-            ConnectDomainEventBlockJobStatus::COMPLETED => Some(Outcome::Completed),
-            ConnectDomainEventBlockJobStatus::CANCELED => Some(Outcome::Cancelled),
-            ConnectDomainEventBlockJobStatus::FAILED => Some(Outcome::Failed(JobFailure {
+            Status::COMPLETED if is_mirror(self.subject.kind) => Some(self.pivoted().await),
+            Status::COMPLETED => Some(Outcome::Completed),
+            Status::CANCELED => Some(Outcome::Cancelled),
+            Status::FAILED => Some(Outcome::Failed(JobFailure {
                 status,
                 last_info: self.last_info(),
             })),
-            // READY, or a status of a newer daemon: the job is not over for all we know.
+            Status::READY => {
+                self.is_ready();
+                None
+            }
+            // A status of a newer daemon: the job is not over for all we know.
             _ => {
-                self.pace.hurry();
+                self.wishes.pace.hurry();
                 None
             }
         }
     }
 
+    fn is_ready(&mut self) {
+        let mirror = is_mirror(self.subject.kind);
+        self.state.send_if_modified(|state| {
+            let news = mirror && !state.ready;
+            state.ready |= mirror;
+            news
+        });
+        self.wishes.pace.hurry();
+    }
+
+    /// Something may have happened that no event tells.
+    fn look_soon(&mut self) {
+        self.look = true;
+        self.wishes.pace.hurry();
+    }
+
+    /// The end of an earlier run can be told late, after this one has begun.
+    async fn on_stopped(
+        &mut self,
+        detail: Option<virtwire_protocol::constants::DomainEventStoppedDetailType>,
+    ) -> Option<Outcome> {
+        let seen = Seen::gather(&self.subject.disk).await;
+        if seen.runs_as(self.subject.instance) {
+            self.look_soon();
+            return None;
+        }
+        let reason = VanishedReason::DomainStopped { detail };
+        Some(self.vanished_as(reason, seen))
+    }
+
+    /// The daemon announced that a mirror has done its work, which is done when it was pivoted.
+    /// The XML has to agree: after a crash of the daemon between the request and its note of it,
+    /// libvirt takes the end of a copy for a cancellation and still calls it completed.
+    async fn pivoted(&mut self) -> Outcome {
+        let deadline = Instant::now() + XML_GRACE;
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let seen = Seen::gather(&self.subject.disk).await;
+            let contradicted = seen.runs_as(self.subject.instance) && self.is_unchanged(&seen);
+            if !contradicted {
+                let next = match &seen.disk {
+                    Some(_) => seen.next_start(&self.subject),
+                    None => NextStart::NotKnown,
+                };
+                return Outcome::Pivoted(next);
+            }
+            if Instant::now() >= deadline {
+                return self.vanished_as(VanishedReason::Contradicted, seen);
+            }
+            sleep(pause).await;
+            pause *= 2;
+        }
+    }
+
+    /// Whether the XML goes on to name the image from before the job as the active one.
+    fn is_unchanged(&self, seen: &Seen) -> bool {
+        let (Some(before), Some(now)) = (&self.subject.before, &seen.disk) else {
+            return false;
+        };
+        before.source.is_some() && before.source == now.source
+    }
+
     async fn on_answer(&mut self, answer: Result<Option<BlockJobInfo>, Error>) -> Option<Outcome> {
         match answer {
-            Ok(Some(info)) => {
-                self.state.send_if_modified(|state| {
-                    let changed = state.info != Some(info);
-                    state.info = Some(info);
-                    changed
-                });
-                None
-            }
-            Ok(None) => self.without_event(VanishedReason::NoEvent).await,
+            Ok(Some(info)) if info.kind == self.subject.kind => self.on_info(info).await,
+            // No job, or already the next one.
+            Ok(_) => self.without_event(VanishedReason::NoEvent).await,
             Err(error) if error.is_not_found() || error.has_code(ErrorCode::OPERATION_INVALID) => {
                 self.without_event(VanishedReason::DomainStopped { detail: None })
                     .await
             }
             // The connection's end comes as a notice; anything else may pass.
             Err(error) => {
-                tracing::debug!(disk = self.disk.path(), %error, "cannot ask about the block job");
+                tracing::debug!(disk = self.subject.disk.path(), %error, "cannot ask about the block job");
                 None
             }
         }
+    }
+
+    async fn on_info(&mut self, info: BlockJobInfo) -> Option<Outcome> {
+        let ready = self.state.borrow().ready;
+        // Equal figures say nothing, but they are a reason to look: the event may have been missed.
+        let maybe_ready = info.is_mirror() && !ready && info.current == info.end && info.end > 0;
+        if self.look || maybe_ready {
+            if let Some(outcome) = self.look_at_xml().await {
+                return Some(outcome);
+            }
+        }
+        let meter = &mut self.meter;
+        self.state.send_if_modified(|state| {
+            let info = BlockJobInfo {
+                ready: state.ready,
+                ..info
+            };
+            let progress = Some(meter.progress(Instant::now(), &info));
+            let changed = state.info != Some(info) || state.progress != progress;
+            state.info = Some(info);
+            state.progress = progress;
+            changed
+        });
+        None
+    }
+
+    /// Whether the domain is still the one that has the job, and whether a mirror is ready.
+    async fn look_at_xml(&mut self) -> Option<Outcome> {
+        let domain = self.subject.disk.domain();
+        let answer = timeout(LOOK_DEADLINE, described(domain, DomainXmlFlags::empty())).await;
+        // Not answered, it is asked again with the next question.
+        let described = answer.ok()?.ok()?;
+        self.look = false;
+        if described.id != self.subject.instance {
+            let reason = VanishedReason::DomainStopped { detail: None };
+            return self.without_event(reason).await;
+        }
+        let disk = find(described.disks, self.subject.disk.path())?;
+        if disk
+            .mirror
+            .is_some_and(|mirror| mirror.ready == MirrorReady::Yes)
+        {
+            self.is_ready();
+        }
+        None
     }
 
     /// The job is gone; gives its event time to arrive.
@@ -209,7 +354,7 @@ impl Monitor {
         loop {
             tokio::select! {
                 biased;
-                notice = self.events.recv() => {
+                notice = self.watch.next(&self.subject) => {
                     if let Some(outcome) = self.on_notice(notice).await {
                         return Some(outcome);
                     }
@@ -220,9 +365,14 @@ impl Monitor {
         Some(self.vanished(reason).await)
     }
 
-    async fn vanished(&mut self, reason: VanishedReason) -> Outcome {
-        let mut evidence = Evidence::new(reason, self.last_info());
-        let _ = timeout(EVIDENCE_DEADLINE, gather(&self.disk, &mut evidence)).await;
+    async fn vanished(&self, reason: VanishedReason) -> Outcome {
+        let seen = Seen::gather(&self.subject.disk).await;
+        self.vanished_as(reason, seen)
+    }
+
+    fn vanished_as(&self, reason: VanishedReason, seen: Seen) -> Outcome {
+        let mut evidence = Evidence::new(reason, &self.subject, self.last_info()).with(seen);
+        evidence.pivot_asked = self.wishes.pivot_asked.load(Ordering::Relaxed);
         Outcome::Vanished(Box::new(evidence))
     }
 
@@ -232,77 +382,7 @@ impl Monitor {
 }
 
 /// Waits for its time, then asks about the job.
-async fn question(disk: Disk, pace: Arc<Pace>) -> Result<Option<BlockJobInfo>, Error> {
+async fn question(subject: Arc<Subject>, pace: Arc<Pace>) -> Result<Option<BlockJobInfo>, Error> {
     pace.wait().await;
-    disk.job_info().await
-}
-
-async fn gather(disk: &Disk, evidence: &mut Evidence) {
-    evidence.domain = disk.domain().status().await.ok();
-    let disks = disk
-        .domain()
-        .disks(DomainXmlFlags::empty())
-        .await
-        .unwrap_or_default();
-    evidence.disk = disks
-        .into_iter()
-        .find(|description| description.target == disk.path());
-}
-
-/// How often the daemon is asked about a job.
-#[derive(Debug, Default)]
-pub(crate) struct Pace {
-    /// What each progress stream asks for, by its number.
-    wishes: Mutex<Vec<Duration>>,
-    changed: Notify,
-}
-
-/// Keeps a quicker pace while it lives.
-#[derive(Debug)]
-pub(crate) struct Quickened {
-    pace: Arc<Pace>,
-    interval: Duration,
-}
-
-impl Pace {
-    pub(crate) fn quicken(self: &Arc<Self>, interval: Duration) -> Quickened {
-        let interval = interval.max(Duration::from_millis(1));
-        self.wishes().push(interval);
-        self.changed.notify_one();
-        Quickened {
-            pace: Arc::clone(self),
-            interval,
-        }
-    }
-
-    /// Has the next question asked at once.
-    fn hurry(&self) {
-        self.changed.notify_one();
-    }
-
-    async fn wait(&self) {
-        tokio::select! {
-            () = tokio::time::sleep(self.interval()) => {}
-            () = self.changed.notified() => {}
-        }
-    }
-
-    fn interval(&self) -> Duration {
-        self.wishes().iter().min().copied().unwrap_or(IDLE_INTERVAL)
-    }
-
-    fn wishes(&self) -> std::sync::MutexGuard<'_, Vec<Duration>> {
-        self.wishes
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl Drop for Quickened {
-    fn drop(&mut self) {
-        let mut wishes = self.pace.wishes();
-        if let Some(position) = wishes.iter().position(|wish| *wish == self.interval) {
-            wishes.swap_remove(position);
-        }
-    }
+    subject.disk.job_info().await
 }

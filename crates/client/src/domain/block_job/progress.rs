@@ -7,7 +7,8 @@ use futures_core::Stream;
 use tokio::sync::watch;
 
 use super::Progress;
-use super::monitor::{JobState, Quickened};
+use super::monitor::JobState;
+use super::pace::Quickened;
 
 /// The progress of a block job, as [`BlockJob::progress`](super::BlockJob::progress) gives it.
 ///
@@ -22,7 +23,7 @@ pub struct ProgressStream {
 type NextItem = Pin<Box<dyn Future<Output = (watch::Receiver<JobState>, Option<Progress>)> + Send>>;
 
 impl ProgressStream {
-    pub(crate) fn new(mut state: watch::Receiver<JobState>, pace: Quickened) -> Self {
+    pub(super) fn new(mut state: watch::Receiver<JobState>, pace: Quickened) -> Self {
         state.mark_changed();
         Self {
             next: next_item(state),
@@ -46,15 +47,15 @@ fn next_item(mut state: watch::Receiver<JobState>) -> NextItem {
             if state.changed().await.is_err() {
                 return (state, None);
             }
-            let (over, info) = {
+            let (over, progress) = {
                 let now = state.borrow_and_update();
-                (now.outcome.is_some(), now.info)
+                (now.outcome.is_some(), now.progress)
             };
             if over {
                 return (state, None);
             }
-            if let Some(info) = info {
-                return (state, Some(info.progress()));
+            if progress.is_some() {
+                return (state, progress);
             }
         }
     })

@@ -1,11 +1,12 @@
 use virtwire_protocol::constants::{
-    DomainBlockJobType, DomainBlockPullFlags, DomainBlockRebaseFlags, DomainXmlFlags,
+    DomainBlockJobType, DomainBlockPullFlags, DomainBlockRebaseFlags,
 };
 use virtwire_protocol::remote;
 use virtwire_xdr::Str;
 
 use super::BlockJob;
-use super::monitor::Monitor;
+use super::plan::{Draft, Obstacle, Plan};
+use super::start::{Startable, start};
 use crate::{Bandwidth, Disk, Error};
 
 /// A block pull that is not started yet: it copies the data of the backing chain into the disk,
@@ -50,6 +51,33 @@ impl Pull {
         self
     }
 
+    /// Says what [`start`](Self::start) would do and what is in its way. Nothing is changed.
+    ///
+    /// # Errors
+    ///
+    /// `NO_DOMAIN` when the domain is gone, and whatever else keeps the daemon from answering.
+    pub async fn plan(&self) -> Result<Plan, Error> {
+        let draft = Draft::read(&self.disk, DomainBlockJobType::PULL).await?;
+        Ok(draft.finish(|plan, disk| {
+            if disk.backing_known && disk.backing.is_empty() {
+                plan.obstacles.push(Obstacle::NothingToDo);
+            }
+            let Some(base) = &self.base else {
+                plan.keep(disk, |position| position == 0);
+                return;
+            };
+            match plan.find(disk, base) {
+                Some(0) => plan.obstacles.push(Obstacle::NotBelow {
+                    image: base.clone(),
+                    other: disk.target.clone(),
+                }),
+                Some(1) => plan.obstacles.push(Obstacle::NothingToDo),
+                Some(kept) => plan.keep(disk, |position| position == 0 || position >= kept),
+                None => {}
+            }
+        }))
+    }
+
     /// Starts the job.
     ///
     /// The events that announce its end are asked for first, so none can be missed.
@@ -59,40 +87,26 @@ impl Pull {
     /// `INVALID_ARG` when the domain has no such disk; `OPERATION_INVALID` when it does not run;
     /// `OPERATION_UNSUPPORTED` when another job runs on the disk, `BLOCK_COPY_ACTIVE` when that
     /// is a copy. After an error whose [`execution`](Error::execution) is `MaybeExecuted` the job
-    /// may run nonetheless.
+    /// may run nonetheless; [`BlockJob::attach`] finds it.
     ///
     /// # Cancel safety
     ///
     /// Dropped before it is done, the job may or may not have been started.
     pub async fn start(self) -> Result<BlockJob, Error> {
-        let disk = self.named_by_target().await?;
-        let monitor = Monitor::prepare(&disk, DomainBlockJobType::PULL).await?;
-        self.send().await?;
-        Ok(monitor.started())
+        start(&self).await
+    }
+}
+
+impl Startable for Pull {
+    const KIND: DomainBlockJobType = DomainBlockJobType::PULL;
+
+    fn disk(&self) -> &Disk {
+        &self.disk
     }
 
-    /// The disk under its target name, which is what the events use. A disk that is not in the
-    /// XML keeps its name: the daemon's refusal says more than ours could.
-    async fn named_by_target(&self) -> Result<Disk, Error> {
-        let domain = self.disk.domain();
-        let path = self.disk.path();
-        let disks = domain.disks(DomainXmlFlags::empty()).await?;
-        let by_source = || {
-            let has_path = |disk: &&crate::DiskDescription| {
-                disk.source.as_ref().and_then(|source| source.path()) == Some(path)
-            };
-            disks.iter().find(has_path)
-        };
-        let found = disks
-            .iter()
-            .find(|disk| disk.target == path)
-            .or_else(by_source);
-        Ok(domain.disk(found.map_or(path, |disk| disk.target.as_str())))
-    }
-
-    async fn send(&self) -> Result<(), Error> {
-        let dom = self.disk.domain().wire();
-        let path = Str::from(self.disk.path());
+    async fn send(&self, disk: &Disk) -> Result<(), Error> {
+        let dom = disk.domain().wire();
+        let path = Str::from(disk.path());
         let bandwidth = self.bandwidth.to_wire_bytes();
         let Some(base) = &self.base else {
             let flags = DomainBlockPullFlags::BANDWIDTH_BYTES.bits();
@@ -102,7 +116,7 @@ impl Pull {
                 bandwidth,
                 flags,
             };
-            let started = self.disk.call::<remote::DomainBlockPull>(&args).await;
+            let started = disk.call::<remote::DomainBlockPull>(&args).await;
             return started.map(drop);
         };
         let mut flags = DomainBlockRebaseFlags::BANDWIDTH_BYTES;
@@ -114,7 +128,7 @@ impl Pull {
             bandwidth,
             flags: flags.bits(),
         };
-        let started = self.disk.call::<remote::DomainBlockRebase>(&args).await;
+        let started = disk.call::<remote::DomainBlockRebase>(&args).await;
         started.map(drop)
     }
 }

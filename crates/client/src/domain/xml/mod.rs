@@ -4,6 +4,7 @@
 //! it is bounded in size ([`MAX_XML_BYTES`]) and depth, read without recursion, and read leniently:
 //! values that this crate does not know are kept as text.
 
+mod chain;
 mod disk;
 mod reader;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use thiserror::Error;
 pub use self::disk::{
     DiskDescription, DiskDevice, Layer, Mirror, MirrorJob, MirrorReady, NetworkHost, Source,
 };
+pub(crate) use self::reader::Described;
 
 /// The longest XML that is looked at: 16 MiB, twice what libvirt allows a domain.
 pub(crate) const MAX_XML_BYTES: usize = 16 << 20;
@@ -56,5 +58,15 @@ pub enum XmlError {
 ///
 /// When `xml` is not the well-formed XML of a domain, or exceeds 16 MiB or 1,024 levels.
 pub fn disks_from_xml(xml: &str) -> Result<Vec<DiskDescription>, XmlError> {
-    reader::disks(xml)
+    reader::domain(xml).map(|found| found.disks)
+}
+
+/// Reads what there is to read of a domain's XML.
+pub(crate) fn described(xml: &str) -> Result<Described, XmlError> {
+    reader::domain(xml)
+}
+
+/// Reads a `<disk>` that stands alone, such as the destination of a copy.
+pub(crate) fn disk_from_xml(xml: &str) -> Result<Option<DiskDescription>, XmlError> {
+    reader::disk(xml)
 }

@@ -11,12 +11,33 @@ use super::{MAX_XML_BYTES, XmlError};
 /// Chains of several hundred images exist, and each image is one level deeper.
 const MAX_DEPTH: usize = 1024;
 
-pub(super) fn disks(xml: &str) -> Result<Vec<DiskDescription>, XmlError> {
+/// What is read of a domain's XML.
+#[derive(Debug, Default)]
+pub(crate) struct Described {
+    /// The ID, which a running domain has and which its next start changes.
+    pub(crate) id: Option<u32>,
+    pub(crate) disks: Vec<DiskDescription>,
+}
+
+/// Reads the XML of a domain.
+pub(super) fn domain(xml: &str) -> Result<Described, XmlError> {
+    walk(xml, Walk::default())
+}
+
+/// Reads a `<disk>` that stands alone.
+pub(super) fn disk(xml: &str) -> Result<Option<DiskDescription>, XmlError> {
+    let alone = Walk {
+        alone: true,
+        ..Walk::default()
+    };
+    Ok(walk(xml, alone)?.disks.into_iter().next())
+}
+
+fn walk(xml: &str, mut walk: Walk) -> Result<Described, XmlError> {
     if xml.len() > MAX_XML_BYTES {
         return Err(XmlError::TooLong { length: xml.len() });
     }
     let mut reader = quick_xml::Reader::from_str(xml);
-    let mut walk = Walk::default();
     loop {
         let event = reader.read_event();
         let malformed = |problem: String| XmlError::Malformed {
@@ -34,7 +55,7 @@ pub(super) fn disks(xml: &str) -> Result<Vec<DiskDescription>, XmlError> {
                 walk.close();
             }
             Event::End(_) => walk.close(),
-            Event::Eof if walk.open.is_empty() && walk.seen_root => return Ok(walk.disks),
+            Event::Eof if walk.open.is_empty() && walk.seen_root => return Ok(walk.found),
             Event::Eof if walk.seen_root => return Err(malformed("it ends too early".to_owned())),
             Event::Eof => {
                 return Err(XmlError::NotADomain {
@@ -69,24 +90,35 @@ enum Owner {
 
 #[derive(Default)]
 struct Walk {
-    disks: Vec<DiskDescription>,
+    found: Described,
     open: Vec<Place>,
     seen_root: bool,
+    /// Whether the XML is that of a disk, without a domain around it.
+    alone: bool,
     /// The `type` attributes of the open backing image and mirror: a `<source>` is read by it.
     backing_kind: String,
     mirror_kind: String,
 }
 
 impl Walk {
-    fn open(&mut self, element: &BytesStart<'_>, attributes: Attributes) -> Result<(), XmlError> {
+    fn open(
+        &mut self,
+        element: &BytesStart<'_>,
+        mut attributes: Attributes,
+    ) -> Result<(), XmlError> {
         if self.open.len() >= MAX_DEPTH {
             return Err(XmlError::TooDeep { limit: MAX_DEPTH });
         }
         let name = element.name();
         let place = match (self.open.last(), name.as_ref()) {
-            (None, b"domain") => {
+            (None, b"domain") if !self.alone => {
                 self.seen_root = true;
+                self.found.id = attributes.take("id").and_then(|id| id.parse().ok());
                 Place::Domain
+            }
+            (None, b"disk") if self.alone => {
+                self.seen_root = true;
+                self.open_disk(attributes)
             }
             (None, root) => {
                 return Err(XmlError::NotADomain {
@@ -112,7 +144,7 @@ impl Walk {
     fn open_disk(&mut self, mut attributes: Attributes) -> Place {
         let source_kind = attributes.take("type").unwrap_or_else(|| "file".to_owned());
         let device = DiskDevice::parse(attributes.take("device").unwrap_or_default());
-        self.disks.push(DiskDescription {
+        self.found.disks.push(DiskDescription {
             device,
             source_kind,
             ..DiskDescription::default()
@@ -121,7 +153,7 @@ impl Walk {
     }
 
     fn open_in_disk(&mut self, name: &[u8], mut attributes: Attributes) -> Place {
-        let Some(disk) = self.disks.last_mut() else {
+        let Some(disk) = self.found.disks.last_mut() else {
             return Place::Elsewhere;
         };
         match name {
@@ -157,7 +189,7 @@ impl Walk {
 
     /// Opens the next backing image, or ends the chain where the element says nothing.
     fn open_backing(&mut self, mut attributes: Attributes) -> Place {
-        let Some(disk) = self.disks.last_mut() else {
+        let Some(disk) = self.found.disks.last_mut() else {
             return Place::Elsewhere;
         };
         let index = attributes.index();
@@ -182,6 +214,7 @@ impl Walk {
             return self.open_backing(attributes);
         }
         let layer = self
+            .found
             .disks
             .last_mut()
             .and_then(|disk| disk.backing.last_mut());
@@ -198,7 +231,11 @@ impl Walk {
     }
 
     fn open_in_mirror(&mut self, name: &[u8], mut attributes: Attributes) -> Place {
-        let mirror = self.disks.last_mut().and_then(|disk| disk.mirror.as_mut());
+        let mirror = self
+            .found
+            .disks
+            .last_mut()
+            .and_then(|disk| disk.mirror.as_mut());
         match (name, mirror) {
             (b"format", Some(mirror)) => mirror.format = attributes.take("type"),
             (b"source", Some(mirror)) => {
@@ -211,7 +248,7 @@ impl Walk {
     }
 
     fn open_in_source(&mut self, owner: Owner, name: &[u8], mut attributes: Attributes) -> Place {
-        let Some(disk) = self.disks.last_mut() else {
+        let Some(disk) = self.found.disks.last_mut() else {
             return Place::Elsewhere;
         };
         let source = match owner {

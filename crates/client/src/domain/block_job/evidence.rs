@@ -1,0 +1,321 @@
+//! What is known of a job whose end nobody announced, and what follows from it.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use virtwire_protocol::constants::{
+    DomainBlockJobType, DomainEventStoppedDetailType, DomainXmlFlags,
+};
+
+use super::info::is_mirror;
+use super::subject::{Subject, described, find};
+use super::{BlockJobInfo, NextStart};
+use crate::connection::CloseCause;
+use crate::domain::xml::Described;
+use crate::{Disk, DiskDescription, DomainStatus, Error, Source};
+
+/// How long each of the questions after a job's end may take.
+const QUESTION_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What is known of a job whose end nobody announced.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// Why there was no announcement.
+    pub reason: VanishedReason,
+    /// The kind of the job.
+    pub kind: DomainBlockJobType,
+    /// The last figures seen.
+    pub last_info: Option<BlockJobInfo>,
+    /// Whether a [pivot](crate::BlockJob::pivot) was asked for by this handle.
+    pub pivot_asked: bool,
+    /// The disk before the job, backing chain included.
+    pub before: Option<DiskDescription>,
+    /// What the active image is after a pivot.
+    pub destination: Option<Source>,
+    /// The domain's state afterwards, when it could be asked.
+    pub domain: Option<DomainStatus>,
+    /// The domain's ID while the job ran, which its next start changes.
+    pub domain_id: Option<u32>,
+    /// Whether the domain runs afterwards, and has done so without interruption since before the
+    /// job.
+    pub same_run: bool,
+    /// The disk as the XML describes it afterwards, backing chain included, when it could be
+    /// asked. Of a domain that does not run it is what the definition says.
+    pub disk: Option<DiskDescription>,
+    /// The disk as the next start of the domain will see it; `None` for a transient domain, and
+    /// when it could not be asked.
+    pub definition: Option<DiskDescription>,
+    /// What runs on the disk afterwards.
+    pub job: JobAfterwards,
+}
+
+/// What runs on a disk when a job has got out of sight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JobAfterwards {
+    /// The daemon could not be asked.
+    Unknown,
+    /// No job.
+    None,
+    /// A job; perhaps the very one.
+    Running(BlockJobInfo),
+}
+
+/// What [evidence](Evidence) says about the end of a job. It is about what libvirt counts as the
+/// disk's images: an image can be ahead of that by what QEMU did last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// The chain is shorter, as the job was to make it.
+    Completed,
+    /// The disk's active image is the destination.
+    Pivoted,
+    /// The disk is as it was before the job, and no job runs: it was cancelled or has failed.
+    NotDone,
+    /// The job still runs. [`BlockJob::attach`](crate::BlockJob::attach) follows it.
+    Running,
+    /// The evidence allows no conclusion.
+    Unknown,
+}
+
+/// Why the end of a job was not announced.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum VanishedReason {
+    /// The domain stopped, and its jobs with it.
+    DomainStopped {
+        /// Why it stopped, when the daemon said so.
+        detail: Option<DomainEventStoppedDetailType>,
+    },
+    /// The connection was lost; the job may still run.
+    ConnectionLost(Arc<CloseCause>),
+    /// The daemon knows of no job on the disk any more and sent no event.
+    NoEvent,
+    /// The daemon sends no events any more; the job may still run.
+    EventsEnded,
+    /// The daemon announced a pivot, and yet the XML goes on to name the image from before it.
+    Contradicted,
+    /// The task that watched the job was stopped together with its runtime.
+    Unwatched,
+}
+
+impl Evidence {
+    pub(super) fn new(
+        reason: VanishedReason,
+        subject: &Subject,
+        last_info: Option<BlockJobInfo>,
+    ) -> Self {
+        Self {
+            reason,
+            kind: subject.kind,
+            last_info,
+            pivot_asked: false,
+            before: subject.before.clone(),
+            destination: subject.destination.clone(),
+            domain: None,
+            domain_id: subject.instance,
+            same_run: false,
+            disk: None,
+            definition: None,
+            job: JobAfterwards::Unknown,
+        }
+    }
+
+    pub(super) fn with(mut self, seen: Seen) -> Self {
+        self.same_run = seen.runs_as(self.domain_id);
+        self.domain = seen.domain;
+        self.disk = seen.disk;
+        self.definition = seen.definition;
+        self.job = seen.job;
+        self
+    }
+
+    /// Asks the daemon anew what has become of the disk, for example over another connection
+    /// after this one was lost. What was known of the job itself stays.
+    ///
+    /// `disk` is the same disk of the same domain.
+    pub async fn look_again(&self, disk: &Disk) -> Self {
+        self.clone().with(Seen::gather(disk).await)
+    }
+
+    /// What follows from the evidence, with certainty; [`Verdict::Unknown`] where nothing does.
+    #[must_use]
+    pub fn resolve(&self) -> Verdict {
+        let (Some(before), Some(now)) = (&self.before, &self.disk) else {
+            return Verdict::Unknown;
+        };
+        let idle = match self.job {
+            JobAfterwards::Running(info) if self.same_run && info.kind == self.kind => {
+                return Verdict::Running;
+            }
+            JobAfterwards::Running(_) => false,
+            JobAfterwards::None => true,
+            // A domain that does not run has no jobs.
+            JobAfterwards::Unknown => !self.same_run && self.domain.is_some(),
+        };
+        if is_mirror(self.kind) {
+            self.resolve_mirror(before, now, idle)
+        } else {
+            resolve_chain(before, now, idle)
+        }
+    }
+
+    fn resolve_mirror(
+        &self,
+        before: &DiskDescription,
+        now: &DiskDescription,
+        idle: bool,
+    ) -> Verdict {
+        let Some(old) = &before.source else {
+            return Verdict::Unknown;
+        };
+        let arrived = self
+            .destination
+            .as_ref()
+            .is_some_and(|to| now.stands_on(to));
+        if arrived && !now.stands_on(old) {
+            return Verdict::Pivoted;
+        }
+        // A guest that died after a pivot was asked for may have written to the destination before
+        // libvirt took note.
+        let may_have_pivoted = self.pivot_asked && !self.same_run;
+        let unchanged = now.source.as_ref() == Some(old) && now.mirror.is_none();
+        if unchanged && idle && !may_have_pivoted {
+            return Verdict::NotDone;
+        }
+        Verdict::Unknown
+    }
+}
+
+/// A pull or an inner commit takes images out of the chain, below the active one.
+fn resolve_chain(before: &DiskDescription, now: &DiskDescription, idle: bool) -> Verdict {
+    let comparable = before.backing_known && now.backing_known && before.source == now.source;
+    if !comparable || before.backing.is_empty() {
+        return Verdict::Unknown;
+    }
+    let (old, new): (Vec<_>, Vec<_>) = (before.chain().collect(), now.chain().collect());
+    if new.len() < old.len() && new.iter().all(|image| old.contains(image)) {
+        Verdict::Completed
+    } else if old == new && idle {
+        Verdict::NotDone
+    } else {
+        Verdict::Unknown
+    }
+}
+
+/// What can be learned of a disk by asking.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) domain: Option<DomainStatus>,
+    /// The domain's ID, if it runs.
+    pub(super) instance: Option<u32>,
+    pub(super) disk: Option<DiskDescription>,
+    persistent: Option<bool>,
+    definition: Option<DiskDescription>,
+    job: JobAfterwards,
+}
+
+impl Seen {
+    /// Asks all there is to ask. What cannot be answered in time, or at all, is left out.
+    pub(super) async fn gather(disk: &Disk) -> Self {
+        let domain = disk.domain();
+        let (status, live, persistent, inactive, job) = tokio::join!(
+            ask(domain.status()),
+            ask(described(domain, DomainXmlFlags::empty())),
+            ask(domain.is_persistent()),
+            ask(described(domain, DomainXmlFlags::INACTIVE)),
+            ask(disk.job_info()),
+        );
+        let described = |of: Described| find(of.disks, disk.path());
+        Self {
+            domain: status,
+            instance: live.as_ref().and_then(|live| live.id),
+            disk: live.and_then(described),
+            persistent,
+            definition: inactive
+                .filter(|_| persistent == Some(true))
+                .and_then(described),
+            job: match job {
+                None => JobAfterwards::Unknown,
+                Some(None) => JobAfterwards::None,
+                Some(Some(info)) => JobAfterwards::Running(info),
+            },
+        }
+    }
+
+    /// Whether the domain runs, and has that ID.
+    pub(super) fn runs_as(&self, id: Option<u32>) -> bool {
+        self.instance.is_some() && self.instance == id
+    }
+
+    /// What the next start will use, after a pivot.
+    pub(super) fn next_start(&self, subject: &Subject) -> NextStart {
+        match (self.persistent, &self.definition) {
+            (Some(false), _) => NextStart::NoDefinition,
+            (Some(true), Some(definition)) => {
+                let new = match &self.disk {
+                    Some(disk) if self.instance.is_some() => &disk.source,
+                    _ => &subject.destination,
+                };
+                if &definition.source == new {
+                    NextStart::NewImage
+                } else {
+                    NextStart::OtherImage(definition.source.clone())
+                }
+            }
+            _ => NextStart::NotKnown,
+        }
+    }
+}
+
+async fn ask<T>(question: impl Future<Output = Result<T, Error>>) -> Option<T> {
+    timeout(QUESTION_DEADLINE, question).await.ok()?.ok()
+}
+
+impl PartialEq for VanishedReason {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::DomainStopped { detail: a }, Self::DomainStopped { detail: b }) => a == b,
+            (Self::ConnectionLost(a), Self::ConnectionLost(b)) => Arc::ptr_eq(a, b),
+            (Self::NoEvent, Self::NoEvent)
+            | (Self::EventsEnded, Self::EventsEnded)
+            | (Self::Contradicted, Self::Contradicted)
+            | (Self::Unwatched, Self::Unwatched) => true,
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for VanishedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DomainStopped { .. } => f.write_str("the domain stopped"),
+            Self::ConnectionLost(cause) => write!(f, "the connection was lost ({cause})"),
+            Self::NoEvent => f.write_str("the job is gone and no event said how it ended"),
+            Self::EventsEnded => f.write_str("the daemon sends no events any more"),
+            Self::Contradicted => {
+                f.write_str("a pivot was announced, but the XML names the old image")
+            }
+            Self::Unwatched => f.write_str("the task that watched the job was stopped"),
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Completed => "completed",
+            Self::Pivoted => "pivoted",
+            Self::NotDone => "not done",
+            Self::Running => "still running",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
