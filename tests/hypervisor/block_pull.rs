@@ -9,6 +9,7 @@ use virtwire::{Bandwidth, BlockJob, CloseCause, Execution, Outcome, VanishedReas
 use virtwire_lab::Driver;
 use virtwire_tests::deadline;
 
+use super::images::chain;
 use crate::{Guest, Stage};
 
 fn mib(count: u64) -> Bandwidth {
@@ -17,18 +18,6 @@ fn mib(count: u64) -> Bandwidth {
 
 async fn slow_pull(guest: &Guest) -> BlockJob {
     guest.disk().pull().bandwidth(mib(2)).start().await.unwrap()
-}
-
-/// The paths of the backing chain in the live XML.
-async fn chain(guest: &Guest) -> Vec<String> {
-    let disks = guest.domain.disks(DomainXmlFlags::empty()).await.unwrap();
-    let layers = &disks
-        .iter()
-        .find(|disk| disk.target == "vda")
-        .unwrap()
-        .backing;
-    let path = |layer: &virtwire::Layer| layer.source.as_ref().unwrap().path().unwrap().to_owned();
-    layers.iter().map(path).collect()
 }
 
 async fn until_percent(job: &BlockJob, percent: f64) {

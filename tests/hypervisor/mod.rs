@@ -1,10 +1,15 @@
 //! Tests that run on real daemons and on the simulated one: each of the two binaries has this module,
 //! and a `Stage` and a `Guest` of its own for it.
 
+mod block_attach;
+mod block_commit;
+mod block_job_set;
+mod block_mirror;
 mod block_pull;
 pub(crate) mod connection;
 mod domain;
 mod event;
+mod images;
 mod jam;
 mod reconnect;
 mod stream;

@@ -178,17 +178,28 @@ impl Stage {
         base
     }
 
+    /// As [`guest`](Self::guest), with another overlay on the same base for each of these disks.
+    ///
+    /// # Panics
+    ///
+    /// When an image or the guest cannot be made.
+    pub async fn guest_with_disks(&self, name: &str, mib: u64, more: &[&str]) -> Guest {
+        let base = self.base(name, mib).await;
+        self.guest_with(name, base, more).await
+    }
+
     async fn guest_on(&self, name: &str, base: PathBuf) -> Guest {
-        let overlay = self.daemon.images_dir().join(format!("{name}.qcow2"));
-        let (top, bottom) = (overlay.clone(), base.clone());
-        let created = beside(move || image::create_overlay(&top, &bottom)).await;
-        created.expect("the overlay is created");
-        for image in [&base, &overlay] {
-            let handed_over = self.daemon.hand_over(image);
-            handed_over.expect("the image has another owner");
+        self.guest_with(name, base, &[]).await
+    }
+
+    async fn guest_with(&self, name: &str, base: PathBuf, more: &[&str]) -> Guest {
+        let overlay = self.overlay(name, &base).await;
+        let mut disks = vec![guest::Disk::new("vda", &overlay)];
+        for target in more {
+            let image = self.overlay(&format!("{name}-{target}"), &base).await;
+            disks.push(guest::Disk::new(*target, image));
         }
-        let disk = guest::Disk::new("vda", &overlay);
-        let xml = guest::xml(name, self.domain_type, &[disk]);
+        let xml = guest::xml(name, self.domain_type, &disks);
         let created = self
             .connection
             .create_domain(&xml, DomainCreateFlags::empty())
@@ -198,6 +209,18 @@ impl Stage {
             base,
             overlay,
         }
+    }
+
+    async fn overlay(&self, name: &str, base: &Path) -> PathBuf {
+        let overlay = self.daemon.images_dir().join(format!("{name}.qcow2"));
+        let (top, bottom) = (overlay.clone(), base.to_owned());
+        let created = beside(move || image::create_overlay(&top, &bottom)).await;
+        created.expect("the overlay is created");
+        for image in [base, &overlay] {
+            let handed_over = self.daemon.hand_over(image);
+            handed_over.expect("the image has another owner");
+        }
+        overlay
     }
 
     /// Has the hypervisor of a guest stand still.

@@ -140,19 +140,29 @@ impl Stage {
     ///
     /// When the guest cannot be made.
     pub async fn guest(&self, name: &str, mib: u64) -> Guest {
+        self.guest_with_disks(name, mib, &[]).await
+    }
+
+    /// As [`guest`](Self::guest), with another overlay on the same base for each of these disks.
+    ///
+    /// # Panics
+    ///
+    /// When the guest cannot be made.
+    pub async fn guest_with_disks(&self, name: &str, mib: u64, more: &[&str]) -> Guest {
         let base = PathBuf::from(format!("{IMAGES}/{name}-base.qcow2"));
         let overlay = PathBuf::from(format!("{IMAGES}/{name}.qcow2"));
         let size = mib << 20;
-        let images = [
-            (&base, Image::qcow2(size).with_data(size)),
-            (&overlay, Image::qcow2(size).on(base.to_string_lossy())),
-        ];
-        for (path, image) in images {
-            let put = self.simulator.put_image(path.to_string_lossy(), image);
-            put.expect("the image is put there");
+        self.put(&base, Image::qcow2(size).with_data(size));
+        let mut disks = Vec::new();
+        let others = more.iter().map(|target| {
+            let path = PathBuf::from(format!("{IMAGES}/{name}-{target}.qcow2"));
+            (*target, path)
+        });
+        for (target, path) in std::iter::once(("vda", overlay.clone())).chain(others) {
+            self.put(&path, Image::qcow2(size).on(base.to_string_lossy()));
+            disks.push(guest::Disk::new(target, path));
         }
-        let disk = guest::Disk::new("vda", &overlay);
-        let xml = guest::xml(name, guest::DomainType::Qemu, &[disk]);
+        let xml = guest::xml(name, guest::DomainType::Qemu, &disks);
         let created = self
             .connection
             .create_domain(&xml, DomainCreateFlags::empty())
@@ -176,6 +186,11 @@ impl Stage {
         let planned = domain.disk("vda").plan(BlockJobFault::io_error_at(0.5));
         planned.expect("the fault is planned");
         guest
+    }
+
+    fn put(&self, path: &Path, image: Image) {
+        let put = self.simulator.put_image(path.to_string_lossy(), image);
+        put.expect("the image is put there");
     }
 
     /// Has the hypervisor of a guest stand still.
