@@ -106,7 +106,7 @@ async fn job_is_followed_through_a_restart_of_the_daemon() {
     deadline(async {
         let mut stage = Stage::new(Driver::Qemu).await;
         let guest = stage.guest("restart", 16).await;
-        let builder = Connection::builder().uri(&stage.uri(Driver::Qemu));
+        let builder = Connection::builder().uri(stage.uri(Driver::Qemu));
         let connection = builder
             .reconnect(Reconnect::default())
             .connect()
