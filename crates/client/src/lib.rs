@@ -83,12 +83,15 @@ pub use connection::{
     Builder, CloseCause, Connection, ConnectionState, Driver, RawReply, Reconnect,
 };
 pub use domain::{
-    BlockCopy, BlockInfo, BlockJob, BlockJobInfo, CommitActive, CommitBase, CommitInner,
-    Convergence, CopyDestination, Disk, DiskDescription, DiskDevice, DiskEnd, Domain, DomainInfo,
-    DomainStatus, Evidence, JobAfterwards, JobFailure, JobSet, JobStart, Layer, ListedDomain,
-    Mirror, MirrorJob, MirrorReady, NetworkHost, NextStart, Obstacle, Outcome, Plan, Progress,
-    ProgressStream, Pull, Readiness, RunningBlockJob, SetEnd, SetNotStarted, Source,
-    VanishedReason, Verdict, XmlError, disks_from_xml,
+    Backup, BackupEvidence, BackupFailure, BackupJob, BackupMode, BackupObstacle, BackupOutcome,
+    BackupPlan, BackupProgress, BackupServer, BackupStats, BackupXml, BlockCopy, BlockInfo,
+    BlockJob, BlockJobInfo, Checkpoint, CheckpointDescription, CheckpointDisk, CheckpointXml,
+    CommitActive, CommitBase, CommitInner, Convergence, CopyDestination, Disk, DiskDescription,
+    DiskDevice, DiskEnd, DiskSnapshot, Domain, DomainInfo, DomainStatus, Evidence, JobAfterwards,
+    JobFailure, JobSet, JobStart, Layer, ListedDomain, Mirror, MirrorJob, MirrorReady, NetworkHost,
+    NewCheckpoint, NextStart, Obstacle, Outcome, Overlay, Plan, PlannedDisk, Progress,
+    ProgressStream, Pull, PullBackup, PullDisk, PushBackup, PushDisk, Readiness, RunningBlockJob,
+    SetEnd, SetNotStarted, Snapshot, Source, VanishedReason, Verdict, XmlError, disks_from_xml,
 };
 pub use error::{Error, ErrorKind, Execution};
 #[cfg(fuzzing)]

@@ -1,22 +1,35 @@
 //! Domains: the guests of a host.
 
+mod backup;
 mod block_job;
+mod checkpoint;
 mod disk;
 mod disk_size;
 mod filesystem;
 mod info;
 mod list;
+mod pace;
+mod snapshot;
 mod xml;
 
+pub use backup::{
+    Backup, BackupEvidence, BackupFailure, BackupJob, BackupMode, BackupObstacle, BackupOutcome,
+    BackupPlan, BackupProgress, BackupServer, BackupStats, BackupXml, PlannedDisk, PullBackup,
+    PullDisk, PushBackup, PushDisk,
+};
 pub use block_job::{
     BlockCopy, BlockJob, BlockJobInfo, CommitActive, CommitBase, CommitInner, Convergence,
     CopyDestination, DiskEnd, Evidence, JobAfterwards, JobFailure, JobSet, JobStart, NextStart,
     Obstacle, Outcome, Plan, Progress, ProgressStream, Pull, Readiness, RunningBlockJob, SetEnd,
     SetNotStarted, VanishedReason, Verdict,
 };
+pub use checkpoint::{
+    Checkpoint, CheckpointDescription, CheckpointDisk, CheckpointXml, NewCheckpoint,
+};
 pub use disk::{BlockInfo, Disk};
 pub use info::{DomainInfo, DomainStatus};
 pub use list::ListedDomain;
+pub use snapshot::{DiskSnapshot, Overlay, Snapshot};
 pub use xml::*;
 
 use std::fmt;

@@ -20,7 +20,6 @@ mod info;
 mod meter;
 mod monitor;
 mod outcome;
-mod pace;
 mod plan;
 mod progress;
 mod pull;

@@ -13,12 +13,12 @@ use virtwire_protocol::constants::{
 use super::evidence::Seen;
 use super::info::is_mirror;
 use super::meter::Meter;
-use super::pace::Pace;
 use super::subject::{Subject, described, find};
 use super::watch::{Notice, Watch};
 use super::{
     BlockJob, BlockJobInfo, Evidence, JobFailure, NextStart, Outcome, Progress, VanishedReason,
 };
+use crate::domain::pace::Pace;
 use crate::{Error, MirrorReady};
 
 /// How long an event may trail behind the job's disappearance before it counts as lost. The

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::Progress;
 use super::monitor::JobState;
-use super::pace::Quickened;
+use crate::domain::pace::Quickened;
 
 /// The progress of a block job, as [`BlockJob::progress`](super::BlockJob::progress) gives it.
 ///

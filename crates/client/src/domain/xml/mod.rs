@@ -6,6 +6,7 @@
 
 mod chain;
 mod disk;
+mod element;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -17,27 +18,29 @@ pub use self::disk::{
 };
 pub(crate) use self::reader::Described;
 
+pub(crate) use self::element::Element;
+
 /// The longest XML that is looked at: 16 MiB, twice what libvirt allows a domain.
 pub(crate) const MAX_XML_BYTES: usize = 16 << 20;
 
-/// A domain XML that cannot be read.
+/// An XML that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum XmlError {
     /// The text is longer than the 16 MiB that are read.
-    #[error("the domain XML has {length} bytes, more than the {MAX_XML_BYTES} that are read")]
+    #[error("the XML has {length} bytes, more than the {MAX_XML_BYTES} that are read")]
     TooLong {
         /// The length in bytes.
         length: usize,
     },
     /// Elements are nested too deeply.
-    #[error("the domain XML nests elements more than {limit} deep")]
+    #[error("the XML nests elements more than {limit} deep")]
     TooDeep {
         /// The depth that is read.
         limit: usize,
     },
     /// The text is not well-formed XML.
-    #[error("the domain XML is not well-formed at byte {offset}: {problem}")]
+    #[error("the XML is not well-formed at byte {offset}: {problem}")]
     Malformed {
         /// Where reading stopped.
         offset: u64,
@@ -47,6 +50,14 @@ pub enum XmlError {
     /// The outermost element is not `<domain>`.
     #[error("expected the XML of a domain, found <{root}>")]
     NotADomain {
+        /// The outermost element's name; empty when there is none.
+        root: String,
+    },
+    /// The outermost element is not that of a backup, a checkpoint or a snapshot, as it ought to.
+    #[error("expected <{expected}>, found <{root}>")]
+    UnexpectedRoot {
+        /// The name that was expected.
+        expected: &'static str,
         /// The outermost element's name; empty when there is none.
         root: String,
     },

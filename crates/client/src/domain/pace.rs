@@ -11,7 +11,7 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the daemon is asked: as often as the most impatient of those who look wishes.
 #[derive(Debug, Default)]
-pub(super) struct Pace {
+pub(crate) struct Pace {
     /// What each progress stream asks for.
     wishes: Mutex<Vec<Duration>>,
     changed: Notify,
@@ -19,13 +19,13 @@ pub(super) struct Pace {
 
 /// Keeps a quicker pace while it lives.
 #[derive(Debug)]
-pub(super) struct Quickened {
+pub(crate) struct Quickened {
     pace: Arc<Pace>,
     interval: Duration,
 }
 
 impl Pace {
-    pub(super) fn quicken(self: &Arc<Self>, interval: Duration) -> Quickened {
+    pub(crate) fn quicken(self: &Arc<Self>, interval: Duration) -> Quickened {
         let interval = interval.max(Duration::from_millis(1));
         self.wishes().push(interval);
         self.changed.notify_one();
@@ -36,12 +36,12 @@ impl Pace {
     }
 
     /// Has the next question asked at once.
-    pub(super) fn hurry(&self) {
+    pub(crate) fn hurry(&self) {
         self.changed.notify_one();
     }
 
     /// Waits until it is time to ask.
-    pub(super) async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         tokio::select! {
             () = tokio::time::sleep(self.interval()) => {}
             () = self.changed.notified() => {}
