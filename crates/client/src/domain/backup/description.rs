@@ -410,26 +410,26 @@ fn with_extent(disk: Element, extent: &Option<Extent>) -> Element {
 mod tests {
     use super::*;
 
-    fn push(disk: PushDisk) -> String {
+    fn push(disk: &PushDisk) -> String {
         disk.element("vda").to_string()
     }
 
-    fn pull(disk: PullDisk) -> String {
+    fn pull(disk: &PullDisk) -> String {
         disk.element("vda").to_string()
     }
 
     #[test]
     fn push_disks_say_what_is_known_of_them() {
         assert_eq!(
-            push(PushDisk::generated()),
+            push(&PushDisk::generated()),
             r#"<disk name="vda" backup="yes" type="file"/>"#
         );
         assert_eq!(
-            push(PushDisk::generated().format("raw").full()),
+            push(&PushDisk::generated().format("raw").full()),
             r#"<disk name="vda" backupmode="full" backup="yes" type="file"><driver type="raw"/></disk>"#
         );
         assert_eq!(
-            push(PushDisk::block("/dev/vg/lv").incremental_from("one")),
+            push(&PushDisk::block("/dev/vg/lv").incremental_from("one")),
             concat!(
                 r#"<disk name="vda" backupmode="incremental" incremental="one" "#,
                 r#"backup="yes" type="block"><target dev="/dev/vg/lv"/></disk>"#
@@ -440,12 +440,12 @@ mod tests {
     #[test]
     fn pull_disks_say_what_is_known_of_them() {
         assert_eq!(
-            pull(PullDisk::generated()),
+            pull(&PullDisk::generated()),
             r#"<disk name="vda" backup="yes" type="file"/>"#
         );
         assert_eq!(
             pull(
-                PullDisk::scratch_block("/dev/a")
+                &PullDisk::scratch_block("/dev/a")
                     .export_name("<a>")
                     .export_bitmap("b")
             ),

@@ -313,10 +313,9 @@ fn conclusion(notice: &Notice) -> Option<BackupStats> {
 /// What the daemon's record of a backup says. `kind` is what it says of its own accord, which tells
 /// a cancelled backup from a failed one where the announcement does not.
 fn ended(kind: Option<DomainJobType>, stats: BackupStats, stopped: bool) -> BackupOutcome {
-    let success = stats.success();
-    let success = success.unwrap_or(kind == Some(DomainJobType::COMPLETED));
+    let completed = kind == Some(DomainJobType::COMPLETED);
     match kind {
-        _ if success => BackupOutcome::Completed,
+        _ if stats.success().unwrap_or(completed) => BackupOutcome::Completed,
         Some(DomainJobType::CANCELLED) if !stopped => BackupOutcome::Cancelled,
         _ => BackupOutcome::Failed(Box::new(BackupFailure {
             message: stats.message(),

@@ -154,18 +154,19 @@ impl BackupPlan {
         let mut named = BTreeSet::new();
         for one in root.disks() {
             let target = one.attribute("name").unwrap_or_default();
+            let found = disks.iter().find(|disk| disk.target == target);
+            let included = one.attribute("backup") != Some("no");
             let disk = target.to_owned();
-            let Some(found) = disks.iter().find(|disk| disk.target == target) else {
-                self.obstacles.push(BackupObstacle::NoSuchDisk { disk });
-                continue;
-            };
-            if !named.insert(target) {
-                self.obstacles.push(BackupObstacle::NamedTwice { disk });
-            } else if one.attribute("backup") == Some("no") {
-            } else if found.source.is_none() {
-                self.obstacles.push(BackupObstacle::NoMedium { disk });
-            } else {
-                self.disks.push(PlannedDisk::read(one, since));
+            match found {
+                None => self.obstacles.push(BackupObstacle::NoSuchDisk { disk }),
+                Some(_) if !named.insert(target) => {
+                    self.obstacles.push(BackupObstacle::NamedTwice { disk });
+                }
+                Some(found) if included && found.source.is_none() => {
+                    self.obstacles.push(BackupObstacle::NoMedium { disk });
+                }
+                Some(_) if included => self.disks.push(PlannedDisk::read(one, since)),
+                Some(_) => {}
             }
         }
         if self.disks.is_empty() && self.obstacles.is_empty() {

@@ -22,7 +22,7 @@ const MAX_DEPTH: usize = 1024;
 pub(crate) struct Element {
     name: String,
     attributes: Vec<(String, String)>,
-    children: Vec<Element>,
+    children: Vec<Self>,
     text: String,
 }
 
