@@ -9,6 +9,7 @@ mod block_pull;
 pub(crate) mod connection;
 mod domain;
 mod event;
+mod examples;
 mod images;
 mod jam;
 mod reconnect;

@@ -188,7 +188,7 @@ impl Startable for BlockCopy {
     }
 
     async fn send(&self, disk: &Disk) -> Result<(), Error> {
-        let xml = self.to.to_xml()?;
+        let xml = self.to.to_xml();
         let args = remote::DomainBlockCopyArgs {
             dom: disk.domain().wire(),
             path: Str::from(disk.path()),

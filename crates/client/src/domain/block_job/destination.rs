@@ -1,9 +1,6 @@
 //! Where a copy goes.
 
-use quick_xml::Writer;
-use quick_xml::events::{BytesEnd, BytesStart, Event};
-
-use crate::domain::xml::disk_from_xml;
+use crate::domain::xml::{Element, disk_from_xml};
 use crate::error::Cause;
 use crate::{Error, NetworkHost, Source};
 
@@ -84,69 +81,44 @@ impl CopyDestination {
     }
 
     /// The XML that the daemon is given.
-    pub(super) fn to_xml(&self) -> Result<String, Error> {
+    pub(super) fn to_xml(&self) -> String {
         match &self.place {
-            Place::Xml(xml) => Ok(xml.clone()),
+            Place::Xml(xml) => xml.clone(),
             Place::Source(source) => {
-                let mut writer = Writer::new(Vec::new());
-                self.write(&mut writer, source)
-                    .map_err(|error| bad_xml(error.to_string()))?;
-                Ok(String::from_utf8_lossy(&writer.into_inner()).into_owned())
+                let format = self.format.as_ref();
+                let driver = format.map(|format| Element::new("driver").with("type", format));
+                Element::new("disk")
+                    .with("type", source.kind())
+                    .with_child(source_element(source))
+                    .with_children(driver)
+                    .to_string()
             }
         }
     }
-
-    fn write(&self, writer: &mut Writer<Vec<u8>>, source: &Source) -> std::io::Result<()> {
-        let mut disk = BytesStart::new("disk");
-        disk.push_attribute(("type", source.kind()));
-        writer.write_event(Event::Start(disk))?;
-        write_source(writer, source)?;
-        if let Some(format) = &self.format {
-            let mut driver = BytesStart::new("driver");
-            driver.push_attribute(("type", format.as_str()));
-            writer.write_event(Event::Empty(driver))?;
-        }
-        writer.write_event(Event::End(BytesEnd::new("disk")))
-    }
 }
 
-fn write_source(writer: &mut Writer<Vec<u8>>, source: &Source) -> std::io::Result<()> {
-    let mut element = BytesStart::new("source");
+fn source_element(source: &Source) -> Element {
+    let element = Element::new("source");
     match source {
-        Source::Block { path } => element.push_attribute(("dev", path.as_str())),
+        Source::Block { path } => element.with("dev", path),
         Source::Network {
             protocol,
             name,
             hosts,
-        } => {
-            element.push_attribute(("protocol", protocol.as_str()));
-            if let Some(name) = name {
-                element.push_attribute(("name", name.as_str()));
-            }
-            writer.write_event(Event::Start(element))?;
-            for host in hosts {
-                writer.write_event(Event::Empty(host_element(host)))?;
-            }
-            return writer.write_event(Event::End(BytesEnd::new("source")));
-        }
-        other => element.push_attribute(("file", other.path().unwrap_or_default())),
+        } => element
+            .with("protocol", protocol)
+            .with_some("name", name.as_ref())
+            .with_children(hosts.iter().map(host_element)),
+        other => element.with("file", other.path().unwrap_or_default()),
     }
-    writer.write_event(Event::Empty(element))
 }
 
-fn host_element(host: &NetworkHost) -> BytesStart<'static> {
-    let mut element = BytesStart::new("host");
-    for (name, value) in [
-        ("name", &host.name),
-        ("port", &host.port),
-        ("transport", &host.transport),
-        ("socket", &host.socket),
-    ] {
-        if let Some(value) = value {
-            element.push_attribute((name, value.as_str()));
-        }
-    }
-    element
+fn host_element(host: &NetworkHost) -> Element {
+    Element::new("host")
+        .with_some("name", host.name.as_ref())
+        .with_some("port", host.port.as_ref())
+        .with_some("transport", host.transport.as_ref())
+        .with_some("socket", host.socket.as_ref())
 }
 
 fn bad_xml(given: String) -> Error {
@@ -178,7 +150,7 @@ mod tests {
     use super::*;
 
     fn read(destination: &CopyDestination) -> (Option<Source>, Option<String>) {
-        let xml = CopyDestination::xml(destination.to_xml().unwrap());
+        let xml = CopyDestination::xml(destination.to_xml());
         xml.described().unwrap()
     }
 
