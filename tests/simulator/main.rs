@@ -21,6 +21,7 @@ mod guest;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
 mod idle;
+mod job_set;
 mod network;
 mod raw;
 mod served;

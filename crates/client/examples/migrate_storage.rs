@@ -1,7 +1,7 @@
 //! Moves a disk of a running guest to another file, while the guest goes on:
 //! `migrate_storage DOMAIN DISK FILE [FORMAT] [URI]`.
 
-#![expect(clippy::print_stdout, reason = "an example talks to whoever runs it")]
+#![allow(clippy::print_stdout, reason = "an example talks to whoever runs it")]
 
 use std::error::Error;
 use std::time::Duration;

@@ -252,8 +252,8 @@ async fn step(
     let frozen = if freeze { domains(&jobs) } else { Vec::new() };
     for (position, domain) in frozen.iter().enumerate() {
         if let Err(error) = freeze_one(domain).await {
-            let before = frozen.iter().take(position);
-            for domain in before {
+            // An agent that did not answer in time may have frozen them all the same.
+            for domain in frozen.iter().take(position + 1) {
                 let _ = thaw_one(domain).await;
             }
             return Err(error);
