@@ -10,7 +10,7 @@ pub(crate) mod connection;
 mod domain;
 mod event;
 mod examples;
-mod images;
+pub(crate) mod images;
 mod jam;
 mod reconnect;
 mod stream;

@@ -9,5 +9,6 @@ mod hypervisor;
 mod restarted;
 mod session;
 mod stopped;
+mod workflow;
 
 use virtwire_tests::stage::real::{Guest, Stage};
