@@ -1,0 +1,91 @@
+//! Thousands of schedules: what a daemon, a hypervisor, a network and other clients may do around
+//! one block job, in every order that is possible, against an oracle of what really happened.
+//!
+//! Each schedule is drawn from a seed and played on tokio's paused clock, in a moment of real
+//! time. `VIRTWIRE_SCHEDULES` is how many are played, `VIRTWIRE_SCHEDULE_SEED` the first of them.
+//! A schedule that fails is printed, with its seed: what was to happen, then what did.
+
+#![cfg(test)]
+
+mod chance;
+mod client;
+mod daemon;
+mod link;
+mod oracle;
+mod story;
+mod world;
+mod xml;
+
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle};
+use tokio::time::sleep;
+
+use crate::story::Story;
+use crate::world::Shared;
+
+/// How many schedules are played, and which is the first.
+fn wanted() -> (u64, u64) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
+    let first = number("VIRTWIRE_SCHEDULE_SEED");
+    let count = if first.is_some() { 1 } else { 2_000 };
+    (first.unwrap_or(0), number("VIRTWIRE_SCHEDULES").unwrap_or(count))
+}
+
+/// A schedule that did not go as it must.
+struct Failed {
+    seed: u64,
+    complaint: String,
+    transcript: String,
+}
+
+/// Plays one schedule; what was wrong with it.
+fn play(seed: u64) -> Option<Failed> {
+    let story = Story::draw(seed);
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let shared = runtime.block_on(async {
+        let shared = Shared::new(story.clone());
+        client::play(&shared).await;
+        shared.end();
+        sleep(Duration::from_secs(200)).await;
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        if tasks != 0 {
+            shared.complain(format!("{tasks} tasks are left"));
+        }
+        shared
+    });
+    let world = shared.lock();
+    let complaint = world.complaints.first()?.clone();
+    let transcript = format!("{story:#?}\n{}", world.transcript());
+    Some(Failed {
+        seed,
+        complaint,
+        transcript,
+    })
+}
+
+#[test]
+fn every_ending_is_what_it_is_said_to_be() {
+    let (first, count) = wanted();
+    let failed: Vec<_> = (first..first + count).filter_map(play).collect();
+    let Some(worst) = failed.iter().min_by_key(|failed| failed.transcript.len()) else {
+        return;
+    };
+    let all = failed.iter().map(|failed| {
+        let words: String = failed.complaint.chars().take(160).collect();
+        format!("schedule {}: {words}", failed.seed)
+    });
+    let all: Vec<_> = all.collect();
+    panic!(
+        "schedule {}:\n{}\n{}\n{} of {count} schedules failed:\n{}",
+        worst.seed,
+        worst.transcript,
+        worst.complaint,
+        failed.len(),
+        all.join("\n"),
+    );
+}

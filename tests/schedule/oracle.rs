@@ -1,0 +1,204 @@
+//! What must be so, given what really happened.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use virtwire::constants::ErrorCode;
+use virtwire::{
+    Connection, Error, ErrorKind, Evidence, NextStart, Outcome, VanishedReason, Verdict,
+};
+
+use crate::story::{Definition, PivotAnswer, Story};
+use crate::world::{End, Shared, Truth};
+
+/// News that trail behind the job's end by more than this may come too late; the client waits two
+/// seconds.
+const PROMPT: Duration = Duration::from_millis(1_900);
+
+/// A handle of the client's, and its clones.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    name: Arc<str>,
+    /// What is announced from here on it must hear.
+    since: Instant,
+    shared: Shared,
+    outcome: Arc<Mutex<Option<Outcome>>>,
+}
+
+impl Handle {
+    pub(crate) fn new(name: impl Into<String>, since: Instant, shared: &Shared) -> Self {
+        Self {
+            name: name.into().into(),
+            since,
+            shared: shared.clone(),
+            outcome: Arc::default(),
+        }
+    }
+
+    fn truth(&self) -> (Truth, Story) {
+        let world = self.shared.lock();
+        (world.truth.clone(), world.story.clone())
+    }
+
+    fn complain(&self, what: impl AsRef<str>) {
+        self.shared.complain(format!("{}: {}", self.name, what.as_ref()));
+    }
+
+    /// It was said to be ready.
+    pub(crate) fn ready(&self) {
+        let (truth, _) = self.truth();
+        if truth.ready.is_none() && truth.stranger.is_none() {
+            self.complain("said to be ready, which it never was");
+        }
+    }
+
+    /// A call has said how the job ended.
+    pub(crate) fn over(&self, call: &str, outcome: &Outcome) {
+        self.shared.note(format!("{}: {call}: {outcome:?}", self.name));
+        let mut first = self.outcome.lock().unwrap();
+        match &*first {
+            Some(first) if first != outcome => {
+                self.complain(format!("said to be {first:?} and {outcome:?}"));
+            }
+            Some(_) => {}
+            None => {
+                *first = Some(outcome.clone());
+                self.check(outcome);
+            }
+        }
+    }
+
+    /// A call was refused.
+    pub(crate) fn refused(&self, call: &str, error: &Error) {
+        self.shared.note(format!("{}: {call}: {error}", self.name));
+        let (truth, story) = self.truth();
+        let fails = story.seed_pivots().contains(&PivotAnswer::Failed);
+        let may = match error.kind() {
+            ErrorKind::InvalidInput => !story.work.is_mirror(),
+            _ if error.has_code(ErrorCode::OPERATION_FAILED) => fails,
+            _ => truth.stranger.is_some(),
+        };
+        if !may {
+            self.complain(format!("{call} was refused: {error:?}"));
+        }
+    }
+
+    fn check(&self, outcome: &Outcome) {
+        let (truth, story) = self.truth();
+        let prompt = self.told_in_time(&truth);
+        let lost = truth.told.is_none_or(|told| told < self.since) || !prompt;
+        if lost && truth.stranger == Some(story.work.kind()) {
+            // Nothing on the wire tells the stranger's job from ours.
+            return;
+        }
+        let noted = truth.noted.map(|(_, end)| end).filter(|_| truth.told.is_some());
+        let right = match outcome {
+            Outcome::Completed => noted == Some(End::Completed),
+            Outcome::Pivoted(_) => noted == Some(End::Pivoted),
+            Outcome::Cancelled => noted == Some(End::Cancelled),
+            Outcome::Failed(_) => noted == Some(End::Failed),
+            Outcome::Vanished(_) => !prompt,
+            _ => false,
+        };
+        if !right {
+            self.complain(format!("said to be {outcome:?}, but {truth:?}"));
+        }
+        match outcome {
+            Outcome::Pivoted(next) => self.check_next(next, &story, &truth),
+            Outcome::Vanished(evidence) => {
+                self.check_reason(&evidence.reason, &story, &truth);
+                self.check_verdict(evidence, &truth, false);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the end was announced so that the handle must have heard it.
+    fn told_in_time(&self, truth: &Truth) -> bool {
+        let (Some(told), Some((noted, _)), Some(gone)) = (truth.told, truth.noted, truth.gone)
+        else {
+            return false;
+        };
+        noted > self.since && told <= gone + PROMPT
+    }
+
+    fn check_next(&self, next: &NextStart, story: &Story, truth: &Truth) {
+        let right = match (next, story.definition) {
+            (NextStart::NewImage, Definition::Same | Definition::Destination)
+            | (NextStart::OtherImage(_), Definition::Other)
+            | (NextStart::NoDefinition, Definition::None) => true,
+            (NextStart::NotKnown, _) => truth.stopped.is_some() || !story.cuts.is_empty(),
+            _ => false,
+        };
+        if !right {
+            self.complain(format!("next start: {next:?}, but {:?}", story.definition));
+        }
+    }
+
+    fn check_reason(&self, reason: &VanishedReason, story: &Story, truth: &Truth) {
+        let right = match reason {
+            VanishedReason::DomainStopped { .. } => truth.stopped.is_some(),
+            VanishedReason::NoEvent => truth.gone.is_some(),
+            VanishedReason::ConnectionLost(_) => !story.reconnects && !story.cuts.is_empty(),
+            _ => false,
+        };
+        if !right {
+            self.complain(format!("vanished: {reason:?}, but {truth:?}"));
+        }
+    }
+
+    /// What the evidence says must be so; when everything has calmed down it must say something.
+    fn check_verdict(&self, evidence: &Evidence, truth: &Truth, calm: bool) {
+        let verdict = evidence.resolve();
+        self.shared.note(format!("{}: {verdict:?}, calm: {calm}", self.name));
+        let (mirror, same_run) = {
+            let world = self.shared.lock();
+            (world.story.work.is_mirror(), world.id == Some(1))
+        };
+        let over = truth.gone.is_some();
+        // The hypervisor may have switched, and nobody has noted it.
+        let switched = matches!(truth.died, Some((_, Some(End::Pivoted))));
+        let right = match verdict {
+            Verdict::Completed => truth.rewritten && !mirror,
+            Verdict::Pivoted => truth.rewritten && mirror,
+            Verdict::NotDone => {
+                over && !truth.rewritten && !(switched && truth.pivots_heard > 0)
+            }
+            Verdict::Running => {
+                let recently = Duration::from_secs(6);
+                let gone = truth.gone.is_some_and(|gone| gone + recently < Instant::now());
+                !gone || truth.stranger.is_some()
+            }
+            Verdict::Unknown => !(calm && same_run && truth.stranger.is_none()),
+            _ => false,
+        };
+        if !right {
+            self.complain(format!("the evidence says {verdict:?}, but {truth:?}; {evidence:?}"));
+        }
+    }
+
+    /// The evidence, seen again when everything has calmed down.
+    pub(crate) async fn look_again(&self, connection: &Option<Connection>) {
+        let outcome = self.outcome.lock().unwrap().clone();
+        let (Some(Outcome::Vanished(evidence)), Some(connection)) = (outcome, connection) else {
+            return;
+        };
+        let Ok(guest) = connection.lookup_domain_by_name("guest").await else {
+            return;
+        };
+        let (truth, story) = self.truth();
+        if truth.stranger == Some(story.work.kind()) {
+            return;
+        }
+        let evidence = evidence.look_again(&guest.disk("vda")).await;
+        self.check_verdict(&evidence, &truth, true);
+    }
+}
+
+impl Story {
+    /// What requests to pivot were to be answered: some have been by now.
+    fn seed_pivots(&self) -> Vec<PivotAnswer> {
+        Self::draw(self.seed).pivots
+    }
+}
