@@ -156,14 +156,14 @@ impl Monitor {
 
     /// What the events say that came before the daemon's answer to the start.
     ///
-    /// An ending among them is ours if the job is gone; if the daemon still has a job, it was of
-    /// an earlier one whose event came late.
+    /// An ending among them is ours if the job is gone, or another is in its place already; if the
+    /// daemon still has such a job, it was of an earlier one whose event came late.
     async fn early_outcome(&mut self) -> Option<Outcome> {
         let mut ending = self.latest_ending(None);
         if matches!(ending, Some(Notice::Status(_))) {
             // A guest that hangs does not answer; then the announcement has to do alone.
             let now = timeout(EVENT_GRACE, self.subject.disk.job_info()).await;
-            if matches!(now, Ok(Ok(Some(_)))) {
+            if matches!(now, Ok(Ok(Some(info))) if info.kind == self.subject.kind) {
                 return None;
             }
             // Ours may have come while we asked, behind that of an earlier job.
