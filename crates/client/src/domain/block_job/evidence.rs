@@ -223,11 +223,17 @@ impl Seen {
     /// Asks all there is to ask. What cannot be answered in time, or at all, is left out.
     pub(super) async fn gather(disk: &Disk) -> Self {
         let domain = disk.domain();
-        let (status, live, persistent, inactive, job) = tokio::join!(
+        // The definition is looked at last: where the running domain has a new image by then, the
+        // definition has followed if it ever does.
+        let images = async {
+            let live = ask(described(domain, DomainXmlFlags::empty())).await;
+            let inactive = ask(described(domain, DomainXmlFlags::INACTIVE)).await;
+            (live, inactive)
+        };
+        let (status, (live, inactive), persistent, job) = tokio::join!(
             ask(domain.status()),
-            ask(described(domain, DomainXmlFlags::empty())),
+            images,
             ask(domain.is_persistent()),
-            ask(described(domain, DomainXmlFlags::INACTIVE)),
             ask(disk.job_info()),
         );
         let described = |of: Described| find(of.disks, disk.path());
