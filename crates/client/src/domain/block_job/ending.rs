@@ -47,8 +47,8 @@ impl BlockJob {
     #[doc(alias = "virDomainBlockJobAbort")]
     pub async fn cancel(&self) -> Result<Outcome, Error> {
         loop {
-            if let Some(outcome) = self.outcome() {
-                return Ok(outcome);
+            if !self.state.borrow().is_under_way() {
+                return Ok(self.wait().await);
             }
             match self.ask_to_end(DomainBlockJobAbortFlags::ASYNC).await {
                 Reply::Taken => return Ok(self.wait().await),

@@ -147,7 +147,7 @@ impl BlockJob {
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let state = self.state.borrow();
-        state.ready && state.outcome.is_none()
+        state.ready && state.is_under_way()
     }
 
     /// The outcome, if the job is over.
@@ -166,7 +166,9 @@ impl BlockJob {
     ///
     /// Safe: nothing is lost by dropping the future.
     pub async fn wait_ready(&self) -> Readiness {
-        let decided = |state: &JobState| state.ready || state.outcome.is_some();
+        let decided = |state: &JobState| {
+            state.outcome.is_some() || (state.ready && state.is_under_way())
+        };
         match self.wait_until(decided).await {
             None => Readiness::Ready,
             Some(outcome) => Readiness::Over(outcome),

@@ -38,7 +38,16 @@ pub(super) struct JobState {
     pub(super) progress: Option<Progress>,
     /// Whether the job can be pivoted, which an event or the XML said.
     pub(super) ready: bool,
+    /// Whether the end was announced. The outcome follows when the XML has been looked at.
+    pub(super) announced: bool,
     pub(super) outcome: Option<Outcome>,
+}
+
+impl JobState {
+    /// Whether there is still something to be pivoted or cancelled, as far as is known.
+    pub(super) fn is_under_way(&self) -> bool {
+        !self.announced && self.outcome.is_none()
+    }
 }
 
 /// What handles tell the task.
@@ -258,6 +267,7 @@ impl Monitor {
     /// The XML has to agree: after a crash of the daemon between the request and its note of it,
     /// libvirt takes the end of a copy for a cancellation and still calls it completed.
     async fn pivoted(&mut self) -> Outcome {
+        self.state.send_modify(|state| state.announced = true);
         let deadline = Instant::now() + XML_GRACE;
         let mut pause = Duration::from_millis(10);
         loop {
