@@ -12,7 +12,6 @@ use crate::Error;
 use crate::error::Cause;
 
 /// How long a job may go on after the daemon refused to end it, before the refusal counts.
-/// Longer than the monitor takes to notice that a job is gone without an event.
 const ENDING_GRACE: Duration = Duration::from_secs(5);
 
 /// How long QEMU may go on saying that a job is not ready after it was said to be.
@@ -170,6 +169,10 @@ impl BlockJob {
     async fn end_despite(&self, refusal: Error) -> Result<Outcome, Error> {
         let being_ended = refusal.has_code(ErrorCode::OPERATION_INVALID);
         if being_ended || refusal.is_closed() {
+            return Ok(self.wait().await);
+        }
+        let now = timeout(ENDING_GRACE, self.info()).await;
+        if matches!(now, Ok(Ok(None))) {
             return Ok(self.wait().await);
         }
         timeout(ENDING_GRACE, self.wait())
