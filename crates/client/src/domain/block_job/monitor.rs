@@ -305,6 +305,10 @@ impl Monitor {
                 self.without_event(VanishedReason::DomainStopped { detail: None })
                     .await
             }
+            // The disk has been taken away, and its job before that.
+            Err(error) if error.has_code(ErrorCode::INVALID_ARG) => {
+                self.without_event(VanishedReason::NoEvent).await
+            }
             // The connection's end comes as a notice; anything else may pass.
             Err(error) => {
                 tracing::debug!(disk = self.subject.disk.path(), %error, "cannot ask about the block job");
