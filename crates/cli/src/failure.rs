@@ -28,6 +28,8 @@ pub(crate) enum Failure {
     Events(EventError),
     /// A file or stream could not be used.
     Io { doing: String, error: io::Error },
+    /// What was asked for is not there.
+    Absent(String),
     /// The daemon answered something that cannot be shown.
     Reply(String),
 }
@@ -52,7 +54,11 @@ impl Failure {
     pub(crate) fn exit_status(&self) -> u8 {
         match self {
             Self::Usage(_) => MISUSED,
-            Self::Client { .. } | Self::Events(_) | Self::Io { .. } | Self::Reply(_) => FAILED,
+            Self::Client { .. }
+            | Self::Events(_)
+            | Self::Io { .. }
+            | Self::Absent(_)
+            | Self::Reply(_) => FAILED,
         }
     }
 
@@ -64,7 +70,7 @@ impl Failure {
     /// One line for people, safe for a terminal.
     pub(crate) fn text(&self) -> String {
         let text = match self {
-            Self::Usage(message) | Self::Reply(message) => message.clone(),
+            Self::Usage(message) | Self::Absent(message) | Self::Reply(message) => message.clone(),
             Self::Io { doing, error } => format!("{doing}: {error}"),
             Self::Events(error) => error.to_string(),
             Self::Client { doing, error } => {
@@ -83,6 +89,7 @@ impl Failure {
             let kind = match self {
                 Self::Usage(_) => "usage",
                 Self::Io { .. } => "io",
+                Self::Absent(_) => "absent",
                 Self::Events(EventError::Refused(_)) => "remote",
                 Self::Events(EventError::Failed(_)) => "protocol",
                 Self::Events(_) => "closed",

@@ -25,6 +25,11 @@ impl Moment {
         format!("{} {}.{millis:03}+0000", self.date(), self.time())
     }
 
+    /// As virsh writes it in tables: `2026-02-28 23:59:59 +0000`.
+    pub(crate) fn table_cell(&self) -> String {
+        format!("{} {} +0000", self.date(), self.time())
+    }
+
     /// As RFC 3339 has it: `2026-02-28T23:59:59.123456Z`.
     pub(crate) fn rfc3339(&self) -> String {
         format!("{}T{}.{:06}Z", self.date(), self.time(), self.micros)
@@ -89,6 +94,7 @@ mod tests {
         let moment = at(1_700_000_000, 123_456);
         assert_eq!(moment.virsh(), "2023-11-14 22:13:20.123+0000");
         assert_eq!(moment.rfc3339(), "2023-11-14T22:13:20.123456Z");
+        assert_eq!(moment.table_cell(), "2023-11-14 22:13:20 +0000");
         assert_eq!(at(0, 7).rfc3339(), "1970-01-01T00:00:00.000007Z");
         let before = Moment::from(UNIX_EPOCH - Duration::from_secs(1));
         assert_eq!(before, at(0, 0));

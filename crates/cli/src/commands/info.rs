@@ -8,7 +8,7 @@ use super::{find, wire, with_identity};
 use crate::args::Domstate;
 use crate::escape::escape;
 use crate::failure::Failure;
-use crate::output::Report;
+use crate::output::{Lines, Report};
 use crate::state::{reason_name, reason_text, state_name, state_text};
 
 pub(super) async fn version(connection: &Connection) -> Result<Report, Failure> {
@@ -105,17 +105,7 @@ pub(super) async fn figures(connection: &Connection, name: &str) -> Result<Repor
         "security": security.as_ref().map(Security::json),
         "messages": messages,
     });
-    Ok(Report::data(with_identity(&domain, fields), lines.0))
-}
-
-/// `name:` and value in columns, as virsh prints them.
-#[derive(Default)]
-struct Lines(String);
-
-impl Lines {
-    fn add(&mut self, name: &str, value: &str) {
-        self.0.push_str(&format!("{name:<15} {}\n", escape(value)));
-    }
+    Ok(Report::data(with_identity(&domain, fields), lines.text()))
 }
 
 fn memory_text(kib: u64) -> String {

@@ -1,19 +1,26 @@
 //! What each command does.
 
+mod backup;
 mod block_job;
+mod block_jobs;
 mod call;
+mod checkpoint;
+mod described;
 mod disks;
 mod event;
+mod filesystems;
 mod info;
 mod lifecycle;
 mod list;
+mod sizes;
+mod snapshot;
 mod xml;
 
 use serde_json::{Value, json};
 use virtwire::constants::ErrorCode;
-use virtwire::{Connection, Domain, Error, Uuid, remote};
+use virtwire::{Connection, Disk, Domain, Error, Uuid, remote};
 
-use crate::args::{Arguments, Command};
+use crate::args::{Arguments, Command, DiskName};
 use crate::failure::Failure;
 use crate::output::{Output, Report};
 
@@ -52,8 +59,24 @@ async fn run_on(
         Command::Destroy(destroy) => lifecycle::destroy(connection, destroy).await,
         Command::Suspend(target) => lifecycle::suspend(connection, &target.domain).await,
         Command::Resume(target) => lifecycle::resume(connection, &target.domain).await,
+        Command::Domblkinfo(info) => sizes::info(connection, info).await,
+        Command::Domblkthreshold(threshold) => sizes::threshold(connection, threshold).await,
+        Command::Blockresize(resize) => sizes::resize(connection, resize).await,
         Command::Blockpull(pull) => Box::pin(block_job::pull(connection, pull, output)).await,
         Command::Blockjob(job) => block_job::manage(connection, job).await,
+        Command::Blockjobs(jobs) => Box::pin(block_jobs::run(connection, jobs, output)).await,
+        Command::BackupBegin(begin) => backup::begin(connection, begin).await,
+        Command::BackupDumpxml(target) => backup::dump(connection, &target.domain).await,
+        Command::CheckpointCreate(create) => checkpoint::create(connection, create).await,
+        Command::CheckpointCreateAs(create) => checkpoint::create_as(connection, create).await,
+        Command::CheckpointList(list) => checkpoint::list(connection, list).await,
+        Command::CheckpointInfo(name) => checkpoint::info(connection, name).await,
+        Command::CheckpointDumpxml(dump) => checkpoint::dump(connection, dump).await,
+        Command::CheckpointParent(name) => checkpoint::parent(connection, name).await,
+        Command::CheckpointDelete(delete) => checkpoint::delete(connection, delete).await,
+        Command::SnapshotCreateAs(create) => snapshot::create_as(connection, create).await,
+        Command::Domfsfreeze(mountpoints) => filesystems::freeze(connection, mountpoints).await,
+        Command::Domfsthaw(mountpoints) => filesystems::thaw(connection, mountpoints).await,
         Command::Event(event) => event::domain(connection, event, output).await,
         Command::NetEvent(event) => event::network(connection, event, output).await,
         Command::PoolEvent(event) => event::storage_pool(connection, event, output).await,
@@ -118,6 +141,13 @@ fn not_found(text: &str) -> String {
     format!("failed to get domain '{text}'")
 }
 
+/// The disk that a command is about.
+async fn disk(connection: &Connection, name: &DiskName) -> Result<Disk, Failure> {
+    Ok(find(connection, &name.target.domain)
+        .await?
+        .disk(&name.path))
+}
+
 /// The domain as the protocol names it, for calls that the library has no method for.
 fn wire(domain: &Domain) -> remote::NonnullDomain<'_> {
     remote::NonnullDomain {
@@ -138,6 +168,11 @@ fn identity(domain: &Domain) -> Value {
 /// The domain's identity with more fields behind it.
 fn with_identity(domain: &Domain, more: Value) -> Value {
     merged(identity(domain), more)
+}
+
+/// The identity of a disk's domain and the disk, with more fields behind them.
+fn with_disk(disk: &Disk, more: Value) -> Value {
+    with_identity(disk.domain(), merged(json!({ "disk": disk.path() }), more))
 }
 
 /// One object of the fields of two.

@@ -60,7 +60,7 @@ pub(super) async fn create(connection: &Connection, args: &Create) -> Result<Rep
 }
 
 /// Reads a file, or standard input for `-`.
-fn read(path: &Path) -> Result<String, Failure> {
+pub(super) fn read(path: &Path) -> Result<String, Failure> {
     let read = if path == Path::new("-") {
         let mut text = String::new();
         io::stdin().lock().read_to_string(&mut text).map(|_| text)

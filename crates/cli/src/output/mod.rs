@@ -1,5 +1,7 @@
 //! What a command says: a document for programs, or text for people.
 
+mod lines;
+mod size;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
@@ -8,6 +10,8 @@ use std::process::ExitCode;
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
+pub(crate) use self::lines::Lines;
+pub(crate) use self::size::scaled;
 pub(crate) use self::table::Table;
 use crate::escape::{escape, escape_lines};
 use crate::failure::Failure;
@@ -63,6 +67,15 @@ impl Report {
             text,
             status: 0,
         }
+    }
+
+    /// Nothing to say.
+    pub(crate) fn nothing() -> Self {
+        Self::silent(Value::Null)
+    }
+
+    pub(crate) fn status(&self) -> u8 {
+        self.status
     }
 
     pub(crate) fn with_status(mut self, status: u8) -> Self {

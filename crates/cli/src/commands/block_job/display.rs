@@ -1,20 +1,28 @@
-//! The progress of a job: a bar on a terminal, lines elsewhere, objects for programs.
+//! The progress of jobs: bars on a terminal, lines elsewhere, objects for programs.
 
 use std::io::{self, IsTerminal};
 
-use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 use virtwire::{BlockJob, Progress};
 
-use super::{kind_text, whole_percent};
+use super::whole_percent;
+use crate::escape::escape;
 use crate::failure::Failure;
 use crate::output::Output;
 
+/// The progress of some jobs, one below the other.
 pub(super) struct Display {
-    label: &'static str,
-    disk: String,
+    jobs: Vec<Shown>,
     output: Output,
     verbose: bool,
+    /// Draws the bars, which go away with it.
+    _bars: Option<MultiProgress>,
+}
+
+struct Shown {
+    label: String,
+    disk: String,
     form: Form,
 }
 
@@ -27,27 +35,56 @@ enum Form {
 }
 
 impl Display {
-    pub(super) fn new(job: &BlockJob, verbose: bool, output: Output) -> Self {
-        let form = if output.is_json() {
-            Form::Objects
-        } else if output.is_quiet() {
-            Form::Nothing
-        } else if io::stderr().is_terminal() {
-            Form::Bar(bar())
-        } else {
-            Form::Lines(None)
-        };
-        let disk = job.disk().path().to_owned();
+    pub(super) fn new(jobs: &[BlockJob], label: &str, verbose: bool, output: Output) -> Self {
+        let on_terminal = !output.is_json() && !output.is_quiet() && io::stderr().is_terminal();
+        let bars =
+            on_terminal.then(|| MultiProgress::with_draw_target(ProgressDrawTarget::stderr()));
+        let shown = jobs.iter().map(|job| {
+            let disk = job.disk().path();
+            Shown {
+                label: match jobs.len() {
+                    1 => label.to_owned(),
+                    _ => format!("{label} {}", escape(disk)),
+                },
+                disk: disk.to_owned(),
+                form: form(bars.as_ref(), output),
+            }
+        });
         Self {
-            label: kind_text(job.kind()),
-            disk,
+            jobs: shown.collect(),
             output,
             verbose,
-            form,
+            _bars: bars,
         }
     }
 
-    pub(super) fn show(&mut self, progress: &Progress) -> Result<(), Failure> {
+    /// Shows how far a job is, named by its place among all.
+    pub(super) fn show(&mut self, place: usize, progress: &Progress) -> Result<(), Failure> {
+        match self.jobs.get_mut(place) {
+            Some(job) => job.show(progress, self.verbose, self.output),
+            None => Ok(()),
+        }
+    }
+
+    /// Leaves the last state of a job on the screen, full when its work is done.
+    pub(super) fn finish(&mut self, place: usize, done: bool) {
+        if let Some(job) = self.jobs.get_mut(place) {
+            job.finish(done, self.output);
+        }
+    }
+}
+
+fn form(bars: Option<&MultiProgress>, output: Output) -> Form {
+    match bars {
+        Some(bars) => Form::Bar(bars.add(bar())),
+        None if output.is_json() => Form::Objects,
+        None if output.is_quiet() => Form::Nothing,
+        None => Form::Lines(None),
+    }
+}
+
+impl Shown {
+    fn show(&mut self, progress: &Progress, verbose: bool, output: Output) -> Result<(), Failure> {
         // Without figures, an empty bar is the truth.
         let (current, end) = match progress.fraction() {
             Some(_) => (progress.current.min(progress.end), progress.end),
@@ -55,7 +92,7 @@ impl Display {
         };
         let percent = whole_percent(current, end).min(99);
         let head = format!("{}: [{percent:>3} %]", self.label);
-        let figures = if self.verbose {
+        let figures = if verbose {
             figures(progress)
         } else {
             String::new()
@@ -69,10 +106,10 @@ impl Display {
             }
             Form::Lines(last) if *last != Some(percent) => {
                 *last = Some(percent);
-                self.output.remark(&format!("{head}{figures}"));
+                output.remark(&format!("{head}{figures}"));
             }
             Form::Lines(_) | Form::Nothing => {}
-            Form::Objects => self.output.json_line(&json!({
+            Form::Objects => output.json_line(&json!({
                 "event": "progress",
                 "disk": self.disk,
                 "current": progress.current,
@@ -84,17 +121,16 @@ impl Display {
         Ok(())
     }
 
-    /// Leaves the last state on the screen, full when the job has completed.
-    pub(super) fn finish(self, completed: bool) {
+    fn finish(&mut self, done: bool, output: Output) {
         let full = format!("{}: [100 %]", self.label);
-        match self.form {
-            Form::Bar(bar) if completed => {
+        match &self.form {
+            Form::Bar(bar) if done => {
                 bar.set_prefix(full);
                 bar.set_message("");
                 bar.finish();
             }
             Form::Bar(bar) => bar.abandon(),
-            Form::Lines(_) if completed => self.output.remark(&full),
+            Form::Lines(_) if done => output.remark(&full),
             Form::Lines(_) | Form::Objects | Form::Nothing => {}
         }
     }
@@ -106,7 +142,7 @@ fn figures(progress: &Progress) -> String {
 }
 
 fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
+    let bar = ProgressBar::new(1);
     if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar}{msg}") {
         bar.set_style(style);
     }

@@ -1,91 +1,42 @@
-//! `blockpull` and `blockjob`.
+//! Block jobs: those that are started and waited for, and `blockjob`.
 
 mod display;
+mod manage;
+mod pull;
+mod report;
 mod wait;
+mod words;
 
 use serde_json::{Value, json};
-use virtwire::constants::{DomainBlockJobAbortFlags, DomainBlockJobType};
+use virtwire::constants::DomainBlockJobType;
 use virtwire::{Bandwidth, BlockJobInfo, Connection, Disk};
 
-use super::{find, merged, with_identity};
-use crate::args::{Blockjob, Blockpull, DiskName};
+pub(super) use self::manage::manage;
+pub(super) use self::pull::pull;
+use super::find;
+use crate::args::{DiskNames, Limit};
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::output::{Output, Report};
 
-/// Starts a pull and, where asked to, waits for its end.
-pub(super) async fn pull(
-    connection: &Connection,
-    args: &Blockpull,
-    output: Output,
-) -> Result<Report, Failure> {
-    let disk = disk(connection, &args.disk).await?;
-    let mut pull = disk.pull();
-    if let Some(number) = args.bandwidth {
-        pull = pull.bandwidth(bandwidth(number, args.bytes)?);
-    }
-    if let Some(base) = &args.base {
-        pull = pull.base(base);
-    }
-    if args.keep_relative {
-        pull = pull.keep_relative();
-    }
-    // Listening first: an interrupt between the start and the wait must not be missed.
-    let interrupt = if args.wait {
-        Some(Interrupt::listen()?)
-    } else {
-        None
-    };
-    let job = pull.start().await?;
-    match interrupt {
-        Some(interrupt) => wait::until_over(&job, args, interrupt, output).await,
-        None => {
-            let json = with_disk(job.disk(), json!({ "started": true }));
-            Ok(Report::message(json, "Block Pull started"))
-        }
+/// The disks that a command works on at once.
+async fn disks(connection: &Connection, names: &DiskNames) -> Result<Vec<Disk>, Failure> {
+    let domain = find(connection, &names.target.domain).await?;
+    Ok(names.paths.iter().map(|path| domain.disk(path)).collect())
+}
+
+/// Refuses what names an image of one disk's chain where there are several disks.
+fn one_chain(names: &DiskNames, images: &[(&str, Option<&String>)]) -> Result<(), Failure> {
+    let named = images.iter().find(|(_, image)| image.is_some());
+    match named {
+        Some((option, _)) if names.paths.len() > 1 => Err(Failure::Usage(format!(
+            "--{option} names an image of one disk, and there are several disks"
+        ))),
+        _ => Ok(()),
     }
 }
 
-/// Queries, limits or ends a job.
-pub(super) async fn manage(connection: &Connection, args: &Blockjob) -> Result<Report, Failure> {
-    let disk = disk(connection, &args.disk).await?;
-    if let Some(number) = args.bandwidth {
-        let bandwidth = bandwidth(number, args.bytes)?;
-        disk.set_job_speed(bandwidth).await?;
-        return Ok(Report::silent(with_disk(
-            &disk,
-            json!({ "bandwidth": bandwidth.bytes() }),
-        )));
-    }
-    if args.abort || args.pivot || args.asynchronous {
-        let mut flags = DomainBlockJobAbortFlags::empty();
-        flags.set(DomainBlockJobAbortFlags::ASYNC, args.asynchronous);
-        flags.set(DomainBlockJobAbortFlags::PIVOT, args.pivot);
-        disk.abort_job(flags).await?;
-        let requested = if args.pivot { "pivot" } else { "abort" };
-        let json = json!({ "requested": requested, "async": args.asynchronous });
-        return Ok(Report::silent(with_disk(&disk, json)));
-    }
-    let Some(info) = disk.job_info().await? else {
-        let text = format!("No current block job for {}", args.disk.path);
-        return Ok(Report::message(
-            with_disk(&disk, json!({ "job": null })),
-            text,
-        ));
-    };
-    let json = with_disk(&disk, json!({ "job": info_json(&info) }));
-    let text = if args.raw {
-        raw_text(&info, args.bytes)
-    } else {
-        summary(&info)
-    };
-    Ok(Report::data(json, text))
-}
-
-async fn disk(connection: &Connection, name: &DiskName) -> Result<Disk, Failure> {
-    Ok(find(connection, &name.target.domain)
-        .await?
-        .disk(&name.path))
+fn limit(limit: &Limit) -> Result<Bandwidth, Failure> {
+    let number = limit.bandwidth.unwrap_or(0);
+    bandwidth(number, limit.bytes)
 }
 
 /// virsh's reading of `--bandwidth`: MiB/s unless `--bytes` is given, 0 for no limit.
@@ -98,11 +49,7 @@ fn bandwidth(number: u64, bytes: bool) -> Result<Bandwidth, Failure> {
     .map_err(|error| Failure::Usage(format!("--bandwidth {number}: {error}")))
 }
 
-fn with_disk(disk: &Disk, more: Value) -> Value {
-    with_identity(disk.domain(), merged(json!({ "disk": disk.path() }), more))
-}
-
-fn info_json(info: &BlockJobInfo) -> Value {
+pub(super) fn info_json(info: &BlockJobInfo) -> Value {
     json!({
         "type": kind_name(info.kind),
         "bandwidth": info.bandwidth.bytes(),
@@ -135,38 +82,8 @@ pub(super) fn kind_text(kind: DomainBlockJobType) -> &'static str {
     }
 }
 
-fn raw_text(info: &BlockJobInfo, bytes: bool) -> String {
-    let bandwidth = if bytes {
-        info.bandwidth.bytes()
-    } else {
-        info.bandwidth.mib_rounded_up()
-    };
-    format!(
-        " type={}\n bandwidth={}\n cur={}\n end={}\n",
-        kind_text(info.kind),
-        bandwidth.unwrap_or_default(),
-        info.current,
-        info.end
-    )
-}
-
-fn summary(info: &BlockJobInfo) -> String {
-    let mut text = format!(
-        "{}: [{:>3} %]",
-        kind_text(info.kind),
-        whole_percent(info.current, info.end)
-    );
-    if let Some(bytes) = info.bandwidth.bytes() {
-        let (value, unit) = scaled(bytes);
-        text.push_str(&format!(
-            "    Bandwidth limit: {bytes} bytes/s ({value:.3} {unit}/s)"
-        ));
-    }
-    text
-}
-
 /// Per cent as virsh shows them: 100 only when nothing is left.
-fn whole_percent(current: u64, end: u64) -> u64 {
+pub(super) fn whole_percent(current: u64, end: u64) -> u64 {
     match end.saturating_sub(current) {
         0 => 100,
         _ => {
@@ -174,17 +91,6 @@ fn whole_percent(current: u64, end: u64) -> u64 {
             u64::try_from(done).unwrap_or(99).min(99)
         }
     }
-}
-
-fn scaled(bytes: u64) -> (f64, &'static str) {
-    let mut value = bytes as f64;
-    for unit in ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] {
-        if value < 1024.0 {
-            return (value, unit);
-        }
-        value /= 1024.0;
-    }
-    (value, "EiB")
 }
 
 #[cfg(test)]
@@ -207,13 +113,5 @@ mod tests {
         assert_eq!(whole_percent(999, 1000), 99);
         assert_eq!(whole_percent(u64::MAX / 2, u64::MAX), 49);
         assert_eq!(whole_percent(7, 7), 100);
-    }
-
-    #[test]
-    fn sizes_have_the_unit_that_fits() {
-        assert_eq!(scaled(1023), (1023.0, "B"));
-        assert_eq!(scaled(1536), (1.5, "KiB"));
-        assert_eq!(scaled(8 << 20), (8.0, "MiB"));
-        assert_eq!(scaled(1 << 63).1, "EiB");
     }
 }

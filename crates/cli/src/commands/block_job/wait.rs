@@ -1,59 +1,85 @@
-//! `--wait`: until the job is over, the time is up or the user has had enough.
+//! `--wait`: until the jobs have come where they should, the time is up or the user has had enough.
 
 use std::future;
 use std::pin::pin;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use futures_util::future::join_all;
+use futures_util::stream::{FuturesUnordered, StreamExt, select_all};
 use virtwire::constants::DomainBlockJobAbortFlags;
-use virtwire::{BlockJob, Evidence, Outcome};
+use virtwire::{BlockJob, Outcome};
 
 use super::display::Display;
-use super::{info_json, with_disk};
-use crate::args::{Blockpull, CANCELLED, JOB_FAILED, VANISHED};
+use super::words::Words;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::output::{Output, Report};
-use crate::state::{reason_name, state_name, state_text};
+use crate::output::Output;
 
-/// Why this command asked for the job's end.
+/// How the jobs are waited for.
 #[derive(Debug, Clone, Copy)]
-enum Stop {
+pub(super) struct Terms {
+    pub(super) verbose: bool,
+    pub(super) timeout: Option<Duration>,
+    /// The end of a job that was cancelled is not waited for.
+    pub(super) asynchronous: bool,
+}
+
+/// Why this command asked for the jobs' end.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stop {
     Interrupt,
     Timeout(Duration),
 }
 
-/// What is known when the wait is over.
-enum End {
+/// What is known of a job when the wait is over.
+#[derive(Debug)]
+pub(super) enum End {
     Over(Outcome),
     /// The end was asked for and is not waited for.
     Requested,
 }
 
-pub(super) async fn until_over(
-    job: &BlockJob,
-    args: &Blockpull,
-    mut interrupt: Interrupt,
-    output: Output,
-) -> Result<Report, Failure> {
-    let mut display = Display::new(job, args.verbose, output);
-    let stop = watch(job, args.timeout, &mut interrupt, &mut display).await?;
-    let end = match stop {
-        None => End::Over(job.wait().await),
-        Some(_) => cancel(job, args.asynchronous, &mut interrupt).await?,
-    };
-    display.finish(matches!(end, End::Over(Outcome::Completed)));
-    Ok(report(job, &end, stop, output))
+/// What has become of each job, and why this command intervened, if it did.
+#[derive(Debug)]
+pub(super) struct Ends {
+    pub(super) ends: Vec<Result<End, Failure>>,
+    pub(super) stop: Option<Stop>,
 }
 
-/// Shows the progress until the job is over (`None`) or has to be stopped.
+/// Waits until all jobs are over.
+pub(super) async fn until_over(
+    jobs: &[BlockJob],
+    words: &Words,
+    terms: Terms,
+    interrupt: &mut Interrupt,
+    output: Output,
+) -> Result<Ends, Failure> {
+    let mut display = Display::new(jobs, words.label, terms.verbose, output);
+    let stop = watch(jobs, terms.timeout, interrupt, &mut display).await?;
+    let ends = match stop {
+        None => join_all(jobs.iter().map(over)).await,
+        Some(_) => cancel(jobs, terms.asynchronous, interrupt).await,
+    };
+    for (place, end) in ends.iter().enumerate() {
+        display.finish(place, matches!(end, Ok(End::Over(Outcome::Completed))));
+    }
+    Ok(Ends { ends, stop })
+}
+
+async fn over(job: &BlockJob) -> Result<End, Failure> {
+    Ok(End::Over(job.wait().await))
+}
+
+/// Shows the progress until all jobs are over (`None`) or have to be stopped.
 async fn watch(
-    job: &BlockJob,
+    jobs: &[BlockJob],
     timeout: Option<Duration>,
     interrupt: &mut Interrupt,
     display: &mut Display,
 ) -> Result<Option<Stop>, Failure> {
-    let mut progress = job.progress();
+    let streams = jobs.iter().enumerate();
+    let mut progress =
+        select_all(streams.map(|(place, job)| job.progress().map(move |now| (place, now))));
     let mut time_is_up = pin!(async {
         match timeout {
             Some(timeout) => {
@@ -63,111 +89,50 @@ async fn watch(
             None => future::pending().await,
         }
     });
+    let mut settled: FuturesUnordered<_> = jobs.iter().map(BlockJob::wait).collect();
     loop {
         tokio::select! {
             biased;
             () = interrupt.wait() => return Ok(Some(Stop::Interrupt)),
             stop = &mut time_is_up => return Ok(Some(stop)),
-            item = progress.next() => match item {
-                Some(progress) => display.show(&progress)?,
-                None => return Ok(None),
-            },
+            next = settled.next() => if next.is_none() { return Ok(None) },
+            Some((place, now)) = progress.next() => display.show(place, &now)?,
         }
     }
 }
 
-/// Cancels the job; a further interrupt ends the wait for it.
+/// Cancels the jobs; a further interrupt ends the wait for them.
 async fn cancel(
-    job: &BlockJob,
+    jobs: &[BlockJob],
     asynchronous: bool,
     interrupt: &mut Interrupt,
-) -> Result<End, Failure> {
-    if asynchronous && job.outcome().is_none() {
-        job.disk()
-            .abort_job(DomainBlockJobAbortFlags::ASYNC)
-            .await?;
-        return Ok(End::Requested);
+) -> Vec<Result<End, Failure>> {
+    if asynchronous {
+        return join_all(jobs.iter().map(request)).await;
     }
     tokio::select! {
-        outcome = job.cancel() => Ok(End::Over(outcome?)),
-        () = interrupt.wait() => Ok(End::Requested),
+        ends = join_all(jobs.iter().map(cancelled)) => ends,
+        () = interrupt.wait() => jobs.iter().map(known).collect(),
     }
 }
 
-fn report(job: &BlockJob, end: &End, stop: Option<Stop>, output: Output) -> Report {
-    let (name, status, text) = match end {
-        End::Over(Outcome::Completed) => ("completed", 0, "Pull complete".to_owned()),
-        End::Over(Outcome::Cancelled) => ("cancelled", CANCELLED, cancelled_text(stop)),
-        End::Over(Outcome::Failed(_)) => ("failed", JOB_FAILED, "Pull failed".to_owned()),
-        End::Over(Outcome::Vanished(evidence)) => ("vanished", VANISHED, vanished_text(evidence)),
-        End::Over(_) => (
-            "unknown",
-            VANISHED,
-            "Pull ended in a way unknown to us".to_owned(),
-        ),
-        End::Requested => {
-            let text = "Pull is being aborted; not waiting for its end".to_owned();
-            ("cancelling", CANCELLED, text)
-        }
-    };
-    let stopped_by = stop.map(|stop| match stop {
-        Stop::Interrupt => "interrupt",
-        Stop::Timeout(_) => "timeout",
-    });
-    let mut fields = json!({ "event": "end", "outcome": name, "stopped_by": stopped_by });
-    if let (End::Over(outcome), Some(fields)) = (end, fields.as_object_mut()) {
-        fields.extend(details(outcome));
-    }
-    let json = with_disk(job.disk(), fields);
-    let unwell = matches!(status, JOB_FAILED | VANISHED);
-    if unwell && !output.is_json() {
-        output.remark(&format!("error: {}", crate::escape::escape(&text)));
-        return Report::silent(json).with_status(status);
-    }
-    Report::message(json, text).with_status(status)
+async fn cancelled(job: &BlockJob) -> Result<End, Failure> {
+    let outcome = job.cancel().await.map_err(Failure::doing(format!(
+        "failed to abort job for disk '{}'",
+        job.disk().path()
+    )))?;
+    Ok(End::Over(outcome))
 }
 
-fn cancelled_text(stop: Option<Stop>) -> String {
-    match stop {
-        Some(Stop::Interrupt) => "Pull aborted".to_owned(),
-        Some(Stop::Timeout(time)) => format!("Pull aborted after {} s", time.as_secs()),
-        None => "Pull aborted by somebody else".to_owned(),
+/// Asks for a job's end, and does not wait for it.
+async fn request(job: &BlockJob) -> Result<End, Failure> {
+    if job.outcome().is_none() {
+        let disk = job.disk();
+        disk.abort_job(DomainBlockJobAbortFlags::ASYNC).await?;
     }
+    known(job)
 }
 
-/// What a vanished job leaves to say: why nobody announced its end, and what the disk looks like.
-fn vanished_text(evidence: &Evidence) -> String {
-    let mut text = format!("Pull vanished: {}", evidence.reason);
-    if let Some(status) = &evidence.domain {
-        text.push_str(&format!("; the domain is {}", state_text(status.state)));
-    }
-    if let Some(disk) = &evidence.disk {
-        text.push_str(match (disk.backing.is_empty(), disk.backing_known) {
-            (false, _) => "; the disk still has a backing image",
-            (true, true) => "; the disk has no backing image",
-            (true, false) => "; the disk's backing chain is not known",
-        });
-    }
-    text
-}
-
-fn details(outcome: &Outcome) -> serde_json::Map<String, Value> {
-    let details = match outcome {
-        Outcome::Failed(failure) => {
-            json!({ "last_info": failure.last_info.as_ref().map(info_json) })
-        }
-        Outcome::Vanished(evidence) => json!({
-            "why": evidence.reason.to_string(),
-            "last_info": evidence.last_info.as_ref().map(info_json),
-            "domain_state": evidence.domain.as_ref().map(|status| state_name(status.state)),
-            "domain_reason": evidence.domain.as_ref().map(reason_name),
-            "backing": evidence.disk.as_ref().map(|disk| disk.backing.len()),
-            "backing_known": evidence.disk.as_ref().map(|disk| disk.backing_known),
-        }),
-        _ => Value::Null,
-    };
-    match details {
-        Value::Object(details) => details,
-        _ => serde_json::Map::new(),
-    }
+fn known(job: &BlockJob) -> Result<End, Failure> {
+    Ok(job.outcome().map_or(End::Requested, End::Over))
 }
