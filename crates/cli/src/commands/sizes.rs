@@ -1,10 +1,10 @@
 //! `domblkinfo`, `domblkthreshold` and `blockresize`.
 
 use serde_json::{Value, json};
-use virtwire::constants::{DomainBlockResizeFlags, DomainXmlFlags, ErrorCode, ErrorDomain};
-use virtwire::{BlockInfo, Connection, DiskDescription, Domain, Error, Source, remote};
+use virtwire::constants::{DomainXmlFlags, ErrorCode, ErrorDomain};
+use virtwire::{BlockInfo, Connection, DiskDescription, Domain, Error, Source};
 
-use super::{disk, find, wire, with_disk, with_identity};
+use super::{disk, find, with_disk, with_identity};
 use crate::args::{Blockresize, Domblkinfo, Domblkthreshold};
 use crate::failure::Failure;
 use crate::output::{Lines, Report, Table, scaled};
@@ -91,30 +91,16 @@ pub(super) async fn threshold(
     args: &Domblkthreshold,
 ) -> Result<Report, Failure> {
     let domain = find(connection, &args.target.domain).await?;
-    let call = remote::DomainSetBlockThresholdArgs {
-        dom: wire(&domain),
-        dev: args.dev.as_str().into(),
-        threshold: args.threshold,
-        flags: 0,
-    };
-    connection
-        .call::<remote::DomainSetBlockThreshold>(call)
-        .await?;
+    let disk = domain.disk(&args.dev);
+    disk.set_threshold(args.threshold).await?;
     let json = json!({ "threshold": args.threshold });
-    Ok(Report::silent(with_disk(&domain.disk(&args.dev), json)))
+    Ok(Report::silent(with_disk(&disk, json)))
 }
 
 pub(super) async fn resize(connection: &Connection, args: &Blockresize) -> Result<Report, Failure> {
     let disk = disk(connection, &args.disk).await?;
     let path = disk.path();
-    let call = remote::DomainBlockResizeArgs {
-        dom: wire(disk.domain()),
-        disk: path.into(),
-        size: args.size,
-        flags: DomainBlockResizeFlags::BYTES.bits(),
-    };
-    connection
-        .call::<remote::DomainBlockResize>(call)
+    disk.resize(args.size)
         .await
         .map_err(Failure::doing(format!(
             "failed to resize block device '{path}'"

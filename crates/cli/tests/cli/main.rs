@@ -3,9 +3,13 @@
 #![cfg(test)]
 
 mod block_job;
+mod block_jobs;
 mod call;
+mod disks;
 mod event;
 mod misuse;
+mod state;
+mod twins;
 mod words;
 
 use std::process::{Command, Output, Stdio};

@@ -65,13 +65,17 @@ pub(crate) async fn list(
 }
 
 fn flags(args: &CheckpointList) -> Flags {
-    let mut flags = Flags::empty();
-    flags.set(Flags::ROOTS, args.roots);
-    flags.set(Flags::DESCENDANTS, args.descendants);
-    flags.set(Flags::LEAVES, args.leaves);
-    flags.set(Flags::NO_LEAVES, args.no_leaves);
-    flags.set(Flags::TOPOLOGICAL, args.topological);
-    flags
+    // The first two are one bit, which means the former without --from and the latter with it.
+    [
+        (args.roots, Flags::ROOTS),
+        (args.descendants, Flags::DESCENDANTS),
+        (args.leaves, Flags::LEAVES),
+        (args.no_leaves, Flags::NO_LEAVES),
+        (args.topological, Flags::TOPOLOGICAL),
+    ]
+    .into_iter()
+    .filter_map(|(wanted, flag)| wanted.then_some(flag))
+    .collect()
 }
 
 async fn all(domain: &Domain, flags: Flags) -> Result<Vec<Checkpoint>, Error> {
