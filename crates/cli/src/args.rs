@@ -16,7 +16,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 pub(crate) use self::backup::BackupBegin;
-pub(crate) use self::block_job::{Blockjob, Blockjobs, Blockpull, DiskNames, Limit};
+pub(crate) use self::block_job::{
+    Blockcommit, Blockcopy, Blockjob, Blockjobs, Blockpull, DiskNames, Limit,
+};
 pub(crate) use self::call::Call;
 pub(crate) use self::checkpoint::{
     CheckpointCreate, CheckpointCreateAs, CheckpointDelete, CheckpointDumpxml, CheckpointList,
@@ -110,6 +112,10 @@ pub(crate) enum Command {
     Blockresize(Blockresize),
     /// Populate a disk from its backing image
     Blockpull(Blockpull),
+    /// Move an image's data into one behind it
+    Blockcommit(Blockcommit),
+    /// Copy a disk, and switch it over to the copy
+    Blockcopy(Blockcopy),
     /// Query, limit or end the block job of a disk
     Blockjob(Blockjob),
     /// List the block jobs of all domains

@@ -89,6 +89,9 @@ pub(crate) struct Blockcommit {
     /// With --active, which it implies: wait, then switch the disk over to the base
     #[arg(long)]
     pub(crate) pivot: bool,
+    /// With --pivot: freeze the guest's filesystems around it, by the guest's agent
+    #[arg(long, requires = "pivot")]
+    pub(crate) quiesce: bool,
     /// With --active, which it implies: wait, then end the job and stay on the top
     #[arg(long, conflicts_with = "pivot")]
     pub(crate) keep_overlay: bool,
@@ -159,6 +162,9 @@ pub(crate) struct Blockcopy {
     /// Wait, then switch the disk over to the copy
     #[arg(long)]
     pub(crate) pivot: bool,
+    /// With --pivot: freeze the guest's filesystems around it, by the guest's agent
+    #[arg(long, requires = "pivot")]
+    pub(crate) quiesce: bool,
     /// Wait, then end the job and keep the copy as it is
     #[arg(long, conflicts_with = "pivot")]
     pub(crate) finish: bool,

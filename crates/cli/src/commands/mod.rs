@@ -63,6 +63,10 @@ async fn run_on(
         Command::Domblkthreshold(threshold) => sizes::threshold(connection, threshold).await,
         Command::Blockresize(resize) => sizes::resize(connection, resize).await,
         Command::Blockpull(pull) => Box::pin(block_job::pull(connection, pull, output)).await,
+        Command::Blockcommit(commit) => {
+            Box::pin(block_job::commit(connection, commit, output)).await
+        }
+        Command::Blockcopy(copy) => Box::pin(block_job::copy(connection, copy, output)).await,
         Command::Blockjob(job) => block_job::manage(connection, job).await,
         Command::Blockjobs(jobs) => Box::pin(block_jobs::run(connection, jobs, output)).await,
         Command::BackupBegin(begin) => backup::begin(connection, begin).await,

@@ -147,6 +147,13 @@ impl Output {
         let _ = writeln!(io::stderr().lock(), "{line}");
     }
 
+    /// Tells people, who read no JSON, of what they should look at.
+    pub(crate) fn warning(self, text: &str) {
+        if !self.json {
+            self.remark(&format!("warning: {}", escape(text)));
+        }
+    }
+
     fn text(self, text: &Text) -> Result<(), Failure> {
         match text {
             Text::Data(text) => write_stdout(&with_newline(&escape_lines(text))),

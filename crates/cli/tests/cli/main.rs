@@ -7,6 +7,7 @@ mod block_jobs;
 mod call;
 mod disks;
 mod event;
+mod jobs;
 mod misuse;
 mod state;
 mod twins;

@@ -163,10 +163,10 @@ impl Twins {
 
 /// What virsh says last is the daemon's message, unless it has something of its own to say.
 fn message(stderr: &str) -> &str {
-    let errors = stderr
-        .lines()
-        .filter_map(|line| line.strip_prefix("error: "));
-    errors.last().unwrap_or_default()
+    let mut errors = stderr.lines().rev();
+    errors
+        .find_map(|line| line.strip_prefix("error: "))
+        .unwrap_or_default()
 }
 
 /// Blots out what comes from the clock: the two daemons are not asked in the same second.

@@ -2,9 +2,11 @@
 
 use std::io::{self, IsTerminal};
 
-use indicatif::{HumanBytes, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{
+    HumanBytes, HumanDuration, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle,
+};
 use serde_json::json;
-use virtwire::{BlockJob, Progress};
+use virtwire::{BlockJob, Convergence, Progress};
 
 use super::whole_percent;
 use crate::escape::escape;
@@ -116,6 +118,10 @@ impl Shown {
                 "end": progress.end,
                 "percent": progress.fraction().map(|fraction| fraction * 100.0),
                 "bandwidth": progress.bandwidth.bytes(),
+                "rate": progress.rate,
+                "eta": progress.eta.map(|eta| eta.as_secs_f64()),
+                "convergence": progress.convergence.map(convergence_name),
+                "ready": progress.ready,
             }))?,
         }
         Ok(())
@@ -138,7 +144,26 @@ impl Shown {
 
 fn figures(progress: &Progress) -> String {
     let (current, end) = (HumanBytes(progress.current), HumanBytes(progress.end));
-    format!("  {current} of {end}, limit {}", progress.bandwidth)
+    let mut text = format!("  {current} of {end}, limit {}", progress.bandwidth);
+    if let Some(rate) = progress.rate {
+        text.push_str(&format!(", {}/s", HumanBytes(rate)));
+    }
+    if let Some(eta) = progress.eta {
+        text.push_str(&format!(", {} left", HumanDuration(eta)));
+    }
+    if progress.convergence == Some(Convergence::Diverging) {
+        text.push_str(", the guest is faster");
+    }
+    text
+}
+
+fn convergence_name(convergence: Convergence) -> &'static str {
+    match convergence {
+        Convergence::Converging => "converging",
+        Convergence::Stalled => "stalled",
+        Convergence::Diverging => "diverging",
+        _ => "unknown",
+    }
 }
 
 fn bar() -> ProgressBar {

@@ -1,9 +1,12 @@
 //! Block jobs: those that are started and waited for, and `blockjob`.
 
+mod commit;
+mod copy;
 mod display;
 mod manage;
 mod pull;
 mod report;
+mod start;
 mod wait;
 mod words;
 
@@ -11,6 +14,8 @@ use serde_json::{Value, json};
 use virtwire::constants::DomainBlockJobType;
 use virtwire::{Bandwidth, BlockJobInfo, Connection, Disk};
 
+pub(super) use self::commit::commit;
+pub(super) use self::copy::copy;
 pub(super) use self::manage::manage;
 pub(super) use self::pull::pull;
 use super::find;

@@ -1,13 +1,13 @@
 //! `blockpull`.
 
-use virtwire::Connection;
+use virtwire::{Connection, Disk};
 
-use super::wait::{Terms, until_over};
+use super::start::start;
+use super::wait::{Goal, Terms};
 use super::words::PULL;
-use super::{disks, limit, one_chain, report};
+use super::{disks, limit, one_chain};
 use crate::args::Blockpull;
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
 use crate::output::{Output, Report};
 
 /// Starts a pull on each disk and, where asked to, waits for their ends.
@@ -18,15 +18,7 @@ pub(crate) async fn pull(
 ) -> Result<Report, Failure> {
     one_chain(&args.disks, &[("base", args.base.as_ref())])?;
     let limit = limit(&args.limit)?;
-    let disks = disks(connection, &args.disks).await?;
-    // Listening first: an interrupt between the start and the wait must not be missed.
-    let interrupt = if args.wait {
-        Some(Interrupt::listen()?)
-    } else {
-        None
-    };
-    let mut jobs = Vec::with_capacity(disks.len());
-    for disk in &disks {
+    let pull = |disk: &Disk| {
         let mut pull = disk.pull().bandwidth(limit);
         if let Some(base) = &args.base {
             pull = pull.base(base);
@@ -34,16 +26,14 @@ pub(crate) async fn pull(
         if args.keep_relative {
             pull = pull.keep_relative();
         }
-        jobs.push(pull.start().await?);
-    }
-    let Some(mut interrupt) = interrupt else {
-        return report::started(&jobs, &PULL, output);
+        pull.into()
     };
-    let terms = Terms {
+    let disks = disks(connection, &args.disks).await?;
+    let terms = args.wait.then_some(Terms {
+        goal: Goal::Over,
         verbose: args.verbose,
         timeout: args.timeout,
         asynchronous: args.asynchronous,
-    };
-    let ends = until_over(&jobs, &PULL, terms, &mut interrupt, output).await?;
-    report::ended(&jobs, ends, &PULL, output)
+    });
+    start(disks.iter().map(pull).collect(), &PULL, terms, output).await
 }

@@ -1,7 +1,7 @@
 //! What is said at the end.
 
 use serde_json::{Map, Value, json};
-use virtwire::{BlockJob, Evidence, Outcome};
+use virtwire::{BlockJob, Evidence, NextStart, Outcome, Verdict};
 
 use super::info_json;
 use super::wait::{End, Ends, Stop};
@@ -30,26 +30,47 @@ pub(super) fn ended(
     output: Output,
 ) -> Result<Report, Failure> {
     let stop = ends.stop;
-    let reports = jobs.iter().zip(ends.ends).map(|(job, end)| {
-        let end = end?;
-        let (name, status, text) = told(&end, stop, words);
-        let text = named(job, jobs, &text);
-        let stopped_by = stop.map(|stop| match stop {
-            Stop::Interrupt => "interrupt",
-            Stop::Timeout(_) => "timeout",
+    if let Some(why) = ends.frozen {
+        let why = escape(&why).into_owned();
+        output.warning(&format!(
+            "the guest's filesystems may still be frozen: {why}"
+        ));
+    }
+    let reports = jobs
+        .iter()
+        .zip(ends.ends)
+        .enumerate()
+        .map(|(place, (job, end))| {
+            let end = end?;
+            // The one that failed was not stopped by that.
+            let stop =
+                stop.filter(|stop| !matches!(stop, Stop::Failed(failed) if *failed == place));
+            let (name, status, text) = told(&end, stop, words);
+            let text = named(job, jobs, &text);
+            let stopped_by = stop.map(|stop| match stop {
+                Stop::Interrupt => "interrupt",
+                Stop::Timeout(_) => "timeout",
+                Stop::Failed(_) => "other_disk",
+            });
+            let mut fields = json!({ "event": "end", "outcome": name, "stopped_by": stopped_by });
+            if let (End::Over(outcome), Some(fields)) = (&end, fields.as_object_mut()) {
+                fields.extend(details(outcome));
+            }
+            let json = with_disk(job.disk(), fields);
+            if let End::Over(Outcome::Pivoted(NextStart::OtherImage(_))) = &end {
+                output.warning(&named(
+                    job,
+                    jobs,
+                    "the definition of the domain names another image, which its next start uses",
+                ));
+            }
+            let unwell = matches!(status, JOB_FAILED | VANISHED);
+            if unwell && !output.is_json() {
+                output.remark(&format!("error: {}", escape(&text)));
+                return Ok(Report::silent(json).with_status(status));
+            }
+            Ok(Report::message(json, text).with_status(status))
         });
-        let mut fields = json!({ "event": "end", "outcome": name, "stopped_by": stopped_by });
-        if let (End::Over(outcome), Some(fields)) = (&end, fields.as_object_mut()) {
-            fields.extend(details(outcome));
-        }
-        let json = with_disk(job.disk(), fields);
-        let unwell = matches!(status, JOB_FAILED | VANISHED);
-        if unwell && !output.is_json() {
-            output.remark(&format!("error: {}", escape(&text)));
-            return Ok(Report::silent(json).with_status(status));
-        }
-        Ok(Report::message(json, text).with_status(status))
-    });
     all(reports.collect(), output)
 }
 
@@ -89,6 +110,9 @@ fn told(end: &End, stop: Option<Stop>, words: &Words) -> (&'static str, u8, Stri
     let noun = words.noun;
     match end {
         End::Over(Outcome::Completed) => ("completed", 0, format!("{noun} complete")),
+        End::Over(Outcome::Pivoted(_)) => ("pivoted", 0, "Successfully pivoted".to_owned()),
+        End::Ready => ("ready", 0, words.ready.to_owned()),
+        End::Finished => ("finished", 0, words.finished.to_owned()),
         End::Over(Outcome::Cancelled) => ("cancelled", CANCELLED, cancelled_text(noun, stop)),
         End::Over(Outcome::Failed(_)) => ("failed", JOB_FAILED, format!("{noun} failed")),
         End::Over(Outcome::Vanished(evidence)) => {
@@ -98,9 +122,13 @@ fn told(end: &End, stop: Option<Stop>, words: &Words) -> (&'static str, u8, Stri
             let text = format!("{noun} ended in a way unknown to us");
             ("unknown", VANISHED, text)
         }
-        End::Requested => {
+        End::Cancelling => {
             let text = format!("{noun} is being aborted; not waiting for its end");
             ("cancelling", CANCELLED, text)
+        }
+        End::Pivoting => {
+            let text = format!("{noun} is being pivoted; not waiting for its end");
+            ("pivoting", VANISHED, text)
         }
     }
 }
@@ -109,6 +137,7 @@ fn cancelled_text(noun: &str, stop: Option<Stop>) -> String {
     match stop {
         Some(Stop::Interrupt) => format!("{noun} aborted"),
         Some(Stop::Timeout(time)) => format!("{noun} aborted after {} s", time.as_secs()),
+        Some(Stop::Failed(_)) => format!("{noun} aborted since another disk failed"),
         None => format!("{noun} aborted by somebody else"),
     }
 }
@@ -119,14 +148,36 @@ fn vanished_text(noun: &str, evidence: &Evidence) -> String {
     if let Some(status) = &evidence.domain {
         text.push_str(&format!("; the domain is {}", state_text(status.state)));
     }
-    if let Some(disk) = &evidence.disk {
-        text.push_str(match (disk.backing.is_empty(), disk.backing_known) {
-            (false, _) => "; the disk still has a backing image",
-            (true, true) => "; the disk has no backing image",
-            (true, false) => "; the disk's backing chain is not known",
-        });
-    }
+    let verdict = evidence.resolve();
+    text.push_str(match verdict {
+        Verdict::Completed => "; by the look of the disk it has completed",
+        Verdict::Pivoted => "; by the look of the disk it has been pivoted",
+        Verdict::NotDone => "; by the look of the disk it has not been done",
+        Verdict::Running => "; it still runs",
+        _ => "; what has become of it cannot be told",
+    });
     text
+}
+
+/// The name of a verdict for programs.
+fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Completed => "completed",
+        Verdict::Pivoted => "pivoted",
+        Verdict::NotDone => "not_done",
+        Verdict::Running => "running",
+        _ => "unknown",
+    }
+}
+
+/// The name of what the next start uses for programs.
+fn next_start_name(next: &NextStart) -> &'static str {
+    match next {
+        NextStart::NewImage => "new_image",
+        NextStart::OtherImage(_) => "other_image",
+        NextStart::NoDefinition => "no_definition",
+        _ => "unknown",
+    }
 }
 
 fn details(outcome: &Outcome) -> Map<String, Value> {
@@ -134,8 +185,10 @@ fn details(outcome: &Outcome) -> Map<String, Value> {
         Outcome::Failed(failure) => {
             json!({ "last_info": failure.last_info.as_ref().map(info_json) })
         }
+        Outcome::Pivoted(next) => json!({ "next_start": next_start_name(next) }),
         Outcome::Vanished(evidence) => json!({
             "why": evidence.reason.to_string(),
+            "verdict": verdict_name(evidence.resolve()),
             "last_info": evidence.last_info.as_ref().map(info_json),
             "domain_state": evidence.domain.as_ref().map(|status| state_name(status.state)),
             "domain_reason": evidence.domain.as_ref().map(reason_name),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt, select_all};
 use virtwire::constants::DomainBlockJobAbortFlags;
-use virtwire::{BlockJob, Outcome};
+use virtwire::{BlockJob, JobSet, Outcome, Readiness, SetEnd};
 
 use super::display::Display;
 use super::words::Words;
@@ -18,10 +18,24 @@ use crate::output::Output;
 /// How the jobs are waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
+    pub(super) goal: Goal,
     pub(super) verbose: bool,
     pub(super) timeout: Option<Duration>,
     /// The end of a job that was cancelled is not waited for.
     pub(super) asynchronous: bool,
+}
+
+/// What the wait is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// The end of jobs that end by themselves.
+    Over,
+    /// The moment when they keep up with the guest, from which they go on.
+    Ready,
+    /// That moment, and then the guest on the other images.
+    Pivoted { quiesce: bool },
+    /// That moment, and then their end with the guest on the same images.
+    Finished,
 }
 
 /// Why this command asked for the jobs' end.
@@ -29,14 +43,22 @@ pub(super) struct Terms {
 pub(super) enum Stop {
     Interrupt,
     Timeout(Duration),
+    /// The job in this place has gone wrong, and all or none were to get there.
+    Failed(usize),
 }
 
 /// What is known of a job when the wait is over.
 #[derive(Debug)]
 pub(super) enum End {
     Over(Outcome),
-    /// The end was asked for and is not waited for.
-    Requested,
+    /// It keeps up with the guest, and goes on.
+    Ready,
+    /// It kept up with the guest, and was ended so, as asked.
+    Finished,
+    /// Its cancellation was asked for and is not waited for.
+    Cancelling,
+    /// Its pivot was asked for and is not waited for.
+    Pivoting,
 }
 
 /// What has become of each job, and why this command intervened, if it did.
@@ -44,44 +66,52 @@ pub(super) enum End {
 pub(super) struct Ends {
     pub(super) ends: Vec<Result<End, Failure>>,
     pub(super) stop: Option<Stop>,
+    /// The guest's filesystems may still be frozen.
+    pub(super) frozen: Option<String>,
 }
 
-/// Waits until all jobs are over.
-pub(super) async fn until_over(
-    jobs: &[BlockJob],
+impl Goal {
+    /// Whether all the jobs come there or none is to.
+    fn is_common(self) -> bool {
+        matches!(self, Self::Pivoted { .. } | Self::Finished)
+    }
+}
+
+/// Waits for the jobs, and does with them what they are waited for.
+pub(super) async fn wait(
+    set: &JobSet,
     words: &Words,
     terms: Terms,
     interrupt: &mut Interrupt,
     output: Output,
 ) -> Result<Ends, Failure> {
-    let mut display = Display::new(jobs, words.label, terms.verbose, output);
-    let stop = watch(jobs, terms.timeout, interrupt, &mut display).await?;
-    let ends = match stop {
-        None => join_all(jobs.iter().map(over)).await,
-        Some(_) => cancel(jobs, terms.asynchronous, interrupt).await,
+    let mut display = Display::new(set.jobs(), words.label, terms.verbose, output);
+    let stop = watch(set.jobs(), terms, interrupt, &mut display).await?;
+    let mut ends = match stop {
+        None => conclude(set, terms.goal, interrupt).await?,
+        Some(_) => Ends::of(cancel(set, terms.asynchronous, interrupt).await),
     };
-    for (place, end) in ends.iter().enumerate() {
-        display.finish(place, matches!(end, Ok(End::Over(Outcome::Completed))));
+    ends.stop = stop.or(ends.stop);
+    for (place, end) in ends.ends.iter().enumerate() {
+        display.finish(place, end.as_ref().is_ok_and(End::is_full));
     }
-    Ok(Ends { ends, stop })
+    Ok(ends)
 }
 
-async fn over(job: &BlockJob) -> Result<End, Failure> {
-    Ok(End::Over(job.wait().await))
-}
-
-/// Shows the progress until all jobs are over (`None`) or have to be stopped.
+/// Shows the progress until the jobs have settled (`None`) or have to be stopped.
 async fn watch(
     jobs: &[BlockJob],
-    timeout: Option<Duration>,
+    terms: Terms,
     interrupt: &mut Interrupt,
     display: &mut Display,
 ) -> Result<Option<Stop>, Failure> {
-    let streams = jobs.iter().enumerate();
-    let mut progress =
-        select_all(streams.map(|(place, job)| job.progress().map(move |now| (place, now))));
+    let mut progress = select_all(
+        jobs.iter()
+            .enumerate()
+            .map(|(place, job)| job.progress().map(move |now| (place, now))),
+    );
     let mut time_is_up = pin!(async {
-        match timeout {
+        match terms.timeout {
             Some(timeout) => {
                 tokio::time::sleep(timeout).await;
                 Stop::Timeout(timeout)
@@ -89,39 +119,88 @@ async fn watch(
             None => future::pending().await,
         }
     });
-    let mut settled: FuturesUnordered<_> = jobs.iter().map(BlockJob::wait).collect();
+    let mut settled: FuturesUnordered<_> = jobs
+        .iter()
+        .enumerate()
+        .map(|(place, job)| async move { (place, settle(job, terms.goal).await) })
+        .collect();
     loop {
         tokio::select! {
             biased;
             () = interrupt.wait() => return Ok(Some(Stop::Interrupt)),
             stop = &mut time_is_up => return Ok(Some(stop)),
-            next = settled.next() => if next.is_none() { return Ok(None) },
+            next = settled.next() => match next {
+                Some((place, false)) if terms.goal.is_common() => {
+                    return Ok(Some(Stop::Failed(place)));
+                }
+                Some(_) => {}
+                None => return Ok(None),
+            },
             Some((place, now)) = progress.next() => display.show(place, &now)?,
+        }
+    }
+}
+
+/// Waits until a job has come as far as it can by itself; `false` if it has gone wrong.
+async fn settle(job: &BlockJob, goal: Goal) -> bool {
+    let outcome = match goal {
+        Goal::Over => job.wait().await,
+        Goal::Ready | Goal::Pivoted { .. } | Goal::Finished => match job.wait_ready().await {
+            Readiness::Over(outcome) => outcome,
+            _ => return true,
+        },
+    };
+    outcome.is_success()
+}
+
+/// Does with jobs that have settled what they were waited for. An interrupt ends the wait for it.
+async fn conclude(set: &JobSet, goal: Goal, interrupt: &mut Interrupt) -> Result<Ends, Failure> {
+    let jobs = set.jobs();
+    match goal {
+        Goal::Over | Goal::Ready => Ok(Ends::of(jobs.iter().map(|job| known(job, End::Ready)))),
+        Goal::Pivoted { quiesce } => {
+            let set = if quiesce {
+                set.clone().freeze_filesystems()
+            } else {
+                set.clone()
+            };
+            tokio::select! {
+                end = set.pivot() => {
+                    let end = end.map_err(Failure::doing("nothing is pivoted"))?;
+                    let mut ends = Ends::of_set(end, "pivot");
+                    ends.stop = ends.failed().map(Stop::Failed);
+                    Ok(ends)
+                }
+                () = interrupt.wait() => {
+                    Ok(Ends::of(jobs.iter().map(|job| known(job, End::Pivoting))))
+                }
+            }
+        }
+        Goal::Finished => {
+            let all_ready = jobs.iter().all(BlockJob::is_ready);
+            let ends = cancel(set, false, interrupt).await;
+            Ok(Ends::of(ends.into_iter().map(|end| match end {
+                Ok(End::Over(Outcome::Cancelled)) if all_ready => Ok(End::Finished),
+                end => end,
+            })))
         }
     }
 }
 
 /// Cancels the jobs; a further interrupt ends the wait for them.
 async fn cancel(
-    jobs: &[BlockJob],
+    set: &JobSet,
     asynchronous: bool,
     interrupt: &mut Interrupt,
 ) -> Vec<Result<End, Failure>> {
+    let jobs = set.jobs();
     if asynchronous {
         return join_all(jobs.iter().map(request)).await;
     }
     tokio::select! {
-        ends = join_all(jobs.iter().map(cancelled)) => ends,
-        () = interrupt.wait() => jobs.iter().map(known).collect(),
+        end = set.cancel() => Ends::of_set(end, "abort").ends,
+        () = interrupt.wait() => jobs.iter().map(|job| known(job, End::Cancelling)).collect(),
     }
-}
-
-async fn cancelled(job: &BlockJob) -> Result<End, Failure> {
-    let outcome = job.cancel().await.map_err(Failure::doing(format!(
-        "failed to abort job for disk '{}'",
-        job.disk().path()
-    )))?;
-    Ok(End::Over(outcome))
 }
 
 /// Asks for a job's end, and does not wait for it.
@@ -130,9 +209,54 @@ async fn request(job: &BlockJob) -> Result<End, Failure> {
         let disk = job.disk();
         disk.abort_job(DomainBlockJobAbortFlags::ASYNC).await?;
     }
-    known(job)
+    known(job, End::Cancelling)
 }
 
-fn known(job: &BlockJob) -> Result<End, Failure> {
-    Ok(job.outcome().map_or(End::Requested, End::Over))
+/// The outcome of a job, if it is over.
+fn known(job: &BlockJob, otherwise: End) -> Result<End, Failure> {
+    Ok(job.outcome().map_or(otherwise, End::Over))
+}
+
+impl End {
+    /// Whether everything has been copied.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Over(outcome) => outcome.is_success(),
+            Self::Ready | Self::Finished | Self::Pivoting => true,
+            Self::Cancelling => false,
+        }
+    }
+}
+
+impl Ends {
+    fn of(ends: impl IntoIterator<Item = Result<End, Failure>>) -> Self {
+        Self {
+            ends: ends.into_iter().collect(),
+            stop: None,
+            frozen: None,
+        }
+    }
+
+    /// The place of the first job that went wrong by itself.
+    fn failed(&self) -> Option<usize> {
+        self.ends.iter().position(|end| match end {
+            Ok(End::Over(Outcome::Cancelled)) => false,
+            Ok(End::Over(outcome)) => !outcome.is_success(),
+            Ok(_) => false,
+            Err(_) => true,
+        })
+    }
+
+    /// `doing` says what a job was asked for that could not be done.
+    fn of_set(set: SetEnd, doing: &str) -> Self {
+        let frozen = set.thaw_error().map(ToString::to_string);
+        let ends = set.into_disks().into_iter().map(|disk| {
+            let doing = format!("failed to {doing} job for disk {}", disk.disk.path());
+            disk.end.map(End::Over).map_err(Failure::doing(doing))
+        });
+        Self {
+            frozen,
+            ..Self::of(ends)
+        }
+    }
 }

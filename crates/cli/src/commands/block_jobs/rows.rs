@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use virtwire::constants::{ConnectDomainEventBlockJobStatus as Status, DomainBlockJobType as Kind};
-use virtwire::{BlockJobInfo, Disk, Uuid};
+use virtwire::{BlockJobInfo, Disk, RunningBlockJob, Uuid};
 
-use super::scan::Found;
 use crate::commands::block_job::{info_json, kind_text, whole_percent};
 use crate::commands::with_disk;
 use crate::output::{Table, scaled};
@@ -43,28 +42,28 @@ struct Row {
 
 impl Rows {
     /// Takes in what a look at everything has found: what is not there any more has ended.
-    pub(super) fn replace(&mut self, found: Vec<Found>, now: Instant) {
+    pub(super) fn replace(&mut self, found: Vec<RunningBlockJob>, now: Instant) {
         let keys: Vec<_> = found.iter().map(|found| key(&found.disk)).collect();
         for (_, row) in self.0.iter_mut().filter(|(key, _)| !keys.contains(key)) {
             row.end("gone", now);
         }
         for found in found {
-            self.update(&found.disk, found.info, found.ready, now);
+            self.update(&found.disk, found.info, now);
         }
     }
 
-    fn update(&mut self, disk: &Disk, info: BlockJobInfo, ready: bool, now: Instant) {
+    fn update(&mut self, disk: &Disk, info: BlockJobInfo, now: Instant) {
         let row = self
             .0
             .entry(key(disk))
             .or_insert_with(|| Row::new(disk, info, now));
-        row.update(info, ready, now);
+        row.update(info, now);
     }
 
     /// Takes in the answer to a question about one job.
     pub(super) fn answer(&mut self, disk: &Disk, info: Option<BlockJobInfo>, now: Instant) {
         match (info, self.0.get_mut(&key(disk))) {
-            (Some(info), _) => self.update(disk, info, false, now),
+            (Some(info), _) => self.update(disk, info, now),
             (None, Some(row)) => row.end("gone", now),
             (None, None) => {}
         }
@@ -167,7 +166,7 @@ impl Row {
         matches!(self.state, State::Ended(..))
     }
 
-    fn update(&mut self, info: BlockJobInfo, ready: bool, now: Instant) {
+    fn update(&mut self, info: BlockJobInfo, now: Instant) {
         match self.state {
             // The daemon may still have it for a moment.
             State::Ended(_, since) if now.duration_since(since) < ENDING => return,
@@ -182,10 +181,11 @@ impl Row {
             // A figure that is shown should not jump about.
             self.rate = Some(self.rate.map_or(rate, |before| 0.6 * before + 0.4 * rate));
         }
-        self.changed |= info != self.info;
+        let figures = |info: &BlockJobInfo| (info.current, info.end, info.bandwidth);
+        self.changed |= figures(&info) != figures(&self.info);
         self.info = info;
         self.asked = now;
-        if ready {
+        if info.ready {
             self.ready();
         }
     }

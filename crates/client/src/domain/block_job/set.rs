@@ -390,6 +390,12 @@ impl SetEnd {
         &self.disks
     }
 
+    /// As [`disks`](Self::disks), for keeps.
+    #[must_use]
+    pub fn into_disks(self) -> Vec<DiskEnd> {
+        self.disks
+    }
+
     /// Whether every job has done what it was started for.
     #[must_use]
     pub fn is_success(&self) -> bool {
