@@ -37,14 +37,7 @@ pub(super) async fn begin(connection: &Connection, args: &BackupBegin) -> Result
 
 pub(super) async fn dump(connection: &Connection, name: &str) -> Result<Report, Failure> {
     let domain = find(connection, name).await?;
-    let call = remote::DomainBackupGetXmlDescArgs {
-        dom: wire(&domain),
-        flags: 0,
-    };
-    let reply = connection
-        .call::<remote::DomainBackupGetXmlDesc>(call)
-        .await?;
-    let xml = reply.decode()?.xml.to_string_lossy().into_owned();
+    let xml = domain.backup_xml().await?;
     let json = with_identity(&domain, json!({ "xml": xml }));
     Ok(Report::document(json, xml))
 }

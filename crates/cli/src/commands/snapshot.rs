@@ -1,11 +1,11 @@
 //! `snapshot-create-as`.
 
 use serde_json::json;
+use virtwire::Connection;
 use virtwire::constants::DomainSnapshotCreateFlags as Flags;
-use virtwire::{Connection, remote};
 
 use super::described::Element;
-use super::{find, wire, with_identity};
+use super::{find, with_identity};
 use crate::args::SnapshotCreateAs;
 use crate::failure::Failure;
 use crate::output::Report;
@@ -22,15 +22,8 @@ pub(super) async fn create_as(
             xml,
         ));
     }
-    let call = remote::DomainSnapshotCreateXmlArgs {
-        dom: wire(&domain),
-        xml_desc: xml.as_str().into(),
-        flags: flags(args).bits(),
-    };
-    let reply = connection
-        .call::<remote::DomainSnapshotCreateXml>(call)
-        .await?;
-    let name = reply.decode()?.snap.name.to_string_lossy().into_owned();
+    let snapshot = domain.create_snapshot(&xml, flags(args)).await?;
+    let name = snapshot.name();
     let text = format!("Domain snapshot {name} created");
     let json = with_identity(&domain, json!({ "snapshot": name }));
     Ok(Report::message(json, text))

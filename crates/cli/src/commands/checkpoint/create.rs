@@ -2,13 +2,13 @@
 
 use serde_json::json;
 use virtwire::constants::DomainCheckpointCreateFlags as Flags;
-use virtwire::{Connection, Domain, Error, remote};
+use virtwire::{CheckpointXml, Connection};
 
-use super::Checkpoint;
+use super::with_checkpoint;
 use crate::args::{CheckpointCreate, CheckpointCreateAs};
 use crate::commands::described::Element;
 use crate::commands::xml::read;
-use crate::commands::{find, wire, with_identity};
+use crate::commands::{find, with_identity};
 use crate::failure::Failure;
 use crate::output::Report;
 
@@ -28,9 +28,14 @@ pub(crate) async fn create(
         Some(file) => (read(file)?, format!(" from '{}'", file.display())),
         None => (OF_ALL_DISKS.to_owned(), String::new()),
     };
-    let checkpoint = created(&domain, &xml, flags).await?;
-    let text = format!("Domain checkpoint {} created{from}", checkpoint.name);
-    Ok(Report::message(checkpoint.json(json!({})), text))
+    let checkpoint = domain
+        .create_checkpoint_with(CheckpointXml::new(xml), flags)
+        .await?;
+    let text = format!("Domain checkpoint {} created{from}", checkpoint.name());
+    Ok(Report::message(
+        with_checkpoint(&checkpoint, json!({})),
+        text,
+    ))
 }
 
 pub(crate) async fn create_as(
@@ -45,20 +50,12 @@ pub(crate) async fn create_as(
     }
     let mut flags = Flags::empty();
     flags.set(Flags::QUIESCE, args.quiesce);
-    let checkpoint = created(&domain, &xml, flags).await?;
-    let text = format!("Domain checkpoint {} created", checkpoint.name);
-    Ok(Report::message(checkpoint.json(json!({})), text))
-}
-
-async fn created(domain: &Domain, xml: &str, flags: Flags) -> Result<Checkpoint, Error> {
-    let call = remote::DomainCheckpointCreateXmlArgs {
-        dom: wire(domain),
-        xml_desc: xml.into(),
-        flags: flags.bits(),
-    };
-    let connection = domain.connection();
-    let reply = connection
-        .call::<remote::DomainCheckpointCreateXml>(call)
+    let checkpoint = domain
+        .create_checkpoint_with(CheckpointXml::new(xml), flags)
         .await?;
-    Ok(Checkpoint::received(domain, &reply.decode()?.checkpoint))
+    let text = format!("Domain checkpoint {} created", checkpoint.name());
+    Ok(Report::message(
+        with_checkpoint(&checkpoint, json!({})),
+        text,
+    ))
 }

@@ -4,19 +4,19 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use futures_util::future::try_join_all;
 use serde_json::{Value, json};
-use virtwire::constants::{DomainCheckpointListFlags as Flags, DomainCheckpointXmlFlags};
-use virtwire::{Connection, Domain, Error, remote};
+use virtwire::constants::DomainCheckpointListFlags as Flags;
+use virtwire::{Checkpoint, Connection, Error};
 
-use super::{Checkpoint, tree};
+use super::tree;
 use crate::args::CheckpointList;
-use crate::commands::{find, wire, with_identity};
+use crate::commands::{find, with_identity};
 use crate::failure::Failure;
 use crate::output::{Report, Table};
 use crate::time::Moment;
 
 /// A line of the list.
 struct Line {
-    checkpoint: Checkpoint,
+    name: String,
     parent: Option<String>,
     created: Option<u64>,
 }
@@ -28,15 +28,15 @@ pub(crate) async fn list(
     let domain = find(connection, &args.target.domain).await?;
     let flags = flags(args);
     let from = match &args.from {
-        Some(name) => Some(Checkpoint::of(&domain, name).await?),
+        Some(name) => Some(domain.lookup_checkpoint(name).await?),
         None => None,
     };
     let mut checkpoints = match &from {
         Some(from) => from.children(flags).await?,
-        None => all(&domain, flags).await?,
+        None => domain.checkpoints(flags).await?,
     };
     if !args.topological {
-        checkpoints.sort_by_key(|checkpoint| checkpoint.name.to_lowercase());
+        checkpoints.sort_by_key(|checkpoint| checkpoint.name().to_lowercase());
     }
     let lines = try_join_all(checkpoints.into_iter().map(line)).await?;
     let json = with_identity(
@@ -46,14 +46,14 @@ pub(crate) async fn list(
     if args.tree {
         let names = lines
             .iter()
-            .map(|line| (line.checkpoint.name.as_str(), line.parent.as_deref()));
+            .map(|line| (line.name.as_str(), line.parent.as_deref()));
         // The one that the tree begins at has no parent in it.
-        let root = from.as_ref().map(|from| (from.name.as_str(), None));
+        let root = from.as_ref().map(|from| (from.name(), None));
         let nodes: Vec<_> = names.chain(root).collect();
         return Ok(Report::data(json, tree::text(&nodes)));
     }
     if args.name {
-        let names = lines.iter().map(|line| line.checkpoint.name.as_str());
+        let names = lines.iter().map(|line| line.name.as_str());
         return Ok(Report::data(
             json,
             names
@@ -78,46 +78,21 @@ fn flags(args: &CheckpointList) -> Flags {
     .collect()
 }
 
-async fn all(domain: &Domain, flags: Flags) -> Result<Vec<Checkpoint>, Error> {
-    let call = remote::DomainListAllCheckpointsArgs {
-        dom: wire(domain),
-        need_results: 1,
-        flags: flags.bits(),
-    };
-    let connection = domain.connection();
-    let reply = connection
-        .call::<remote::DomainListAllCheckpoints>(call)
-        .await?;
-    let checkpoints = reply.decode()?.checkpoints;
-    Ok(checkpoints
-        .iter()
-        .map(|checkpoint| Checkpoint::received(domain, checkpoint))
-        .collect())
-}
-
 async fn line(checkpoint: Checkpoint) -> Result<Line, Error> {
-    let parent = checkpoint.parent().await?;
-    let xml = checkpoint.xml(DomainCheckpointXmlFlags::NO_DOMAIN).await?;
-    let created = creation_time(&xml);
+    let description = checkpoint.description().await?;
     Ok(Line {
-        checkpoint,
-        parent,
-        created,
+        name: description.name,
+        parent: description.parent,
+        created: description
+            .created
+            .and_then(|time| u64::try_from(time).ok()),
     })
-}
-
-/// In seconds since 1970. Without the domain there is nothing in the XML that libvirt has not
-/// written itself, and a `<` in a text is escaped.
-fn creation_time(xml: &str) -> Option<u64> {
-    let (_, rest) = xml.split_once("<creationTime>")?;
-    let (number, _) = rest.split_once('<')?;
-    number.trim().parse().ok()
 }
 
 impl Line {
     fn json(&self) -> Value {
         json!({
-            "checkpoint": self.checkpoint.name,
+            "checkpoint": self.name,
             "parent": self.parent,
             "created": self.created,
         })
@@ -135,24 +110,11 @@ fn table(lines: &[Line], with_parent: bool) -> Table {
         let created = line.created.map_or_else(String::new, |seconds| {
             Moment::from(UNIX_EPOCH + Duration::from_secs(seconds)).table_cell()
         });
-        let mut cells = vec![line.checkpoint.name.as_str(), &created];
+        let mut cells = vec![line.name.as_str(), &created];
         if with_parent {
             cells.push(line.parent.as_deref().unwrap_or_default());
         }
         table.row(&cells);
     }
     table
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_time_is_found() {
-        let xml = "<domaincheckpoint>\n  <description>&lt;creationTime>1</description>\n  \
-                   <creationTime>1700000000</creationTime>\n</domaincheckpoint>";
-        assert_eq!(creation_time(xml), Some(1_700_000_000));
-        assert_eq!(creation_time("<domaincheckpoint/>"), None);
-    }
 }

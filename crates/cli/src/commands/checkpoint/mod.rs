@@ -6,145 +6,64 @@ mod tree;
 
 use serde_json::{Value, json};
 use virtwire::constants::{
-    DomainCheckpointDeleteFlags, DomainCheckpointListFlags, DomainCheckpointXmlFlags, ErrorCode,
+    DomainCheckpointDeleteFlags, DomainCheckpointListFlags, DomainCheckpointXmlFlags,
 };
-use virtwire::{Connection, Domain, Error, remote};
+use virtwire::{Checkpoint, Connection};
 
 pub(super) use self::create::{create, create_as};
 pub(super) use self::list::list;
-use super::{find, wire, with_identity};
+use super::{find, merged, with_identity};
 use crate::args::{CheckpointDelete, CheckpointDumpxml, CheckpointName};
 use crate::failure::Failure;
 use crate::output::{Lines, Report};
 
-/// A checkpoint of a domain.
-#[derive(Debug, Clone)]
-struct Checkpoint {
-    domain: Domain,
-    name: String,
+async fn named(connection: &Connection, name: &CheckpointName) -> Result<Checkpoint, Failure> {
+    let domain = find(connection, &name.target.domain).await?;
+    Ok(domain.lookup_checkpoint(name.name()).await?)
 }
 
-impl Checkpoint {
-    async fn find(connection: &Connection, domain: &str, name: &str) -> Result<Self, Failure> {
-        let domain = find(connection, domain).await?;
-        Self::of(&domain, name).await.map_err(Failure::from)
-    }
-
-    /// Asks the daemon whether the domain has it.
-    async fn of(domain: &Domain, name: &str) -> Result<Self, Error> {
-        let call = remote::DomainCheckpointLookupByNameArgs {
-            dom: wire(domain),
-            name: name.into(),
-            flags: 0,
-        };
-        let reply = domain
-            .connection()
-            .call::<remote::DomainCheckpointLookupByName>(call)
-            .await?;
-        Ok(Self::received(domain, &reply.decode()?.checkpoint))
-    }
-
-    fn received(domain: &Domain, checkpoint: &remote::NonnullDomainCheckpoint<'_>) -> Self {
-        Self {
-            domain: domain.clone(),
-            name: checkpoint.name.to_string_lossy().into_owned(),
-        }
-    }
-
-    fn wire(&self) -> remote::NonnullDomainCheckpoint<'_> {
-        remote::NonnullDomainCheckpoint {
-            name: self.name.as_str().into(),
-            dom: wire(&self.domain),
-        }
-    }
-
-    fn json(&self, more: Value) -> Value {
-        let named = super::merged(json!({ "checkpoint": self.name }), more);
-        with_identity(&self.domain, named)
-    }
-
-    async fn xml(&self, flags: DomainCheckpointXmlFlags) -> Result<String, Error> {
-        let call = remote::DomainCheckpointGetXmlDescArgs {
-            checkpoint: self.wire(),
-            flags: flags.bits(),
-        };
-        let connection = self.domain.connection();
-        let reply = connection
-            .call::<remote::DomainCheckpointGetXmlDesc>(call)
-            .await?;
-        Ok(reply.decode()?.xml.to_string_lossy().into_owned())
-    }
-
-    /// The name of the checkpoint that this one comes from.
-    async fn parent(&self) -> Result<Option<String>, Error> {
-        let call = remote::DomainCheckpointGetParentArgs {
-            checkpoint: self.wire(),
-            flags: 0,
-        };
-        let connection = self.domain.connection();
-        match connection
-            .call::<remote::DomainCheckpointGetParent>(call)
-            .await
-        {
-            Ok(reply) => Ok(Some(
-                reply.decode()?.parent.name.to_string_lossy().into_owned(),
-            )),
-            Err(error) if error.has_code(ErrorCode::NO_DOMAIN_CHECKPOINT) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    async fn children(&self, flags: DomainCheckpointListFlags) -> Result<Vec<Self>, Error> {
-        let call = remote::DomainCheckpointListAllChildrenArgs {
-            checkpoint: self.wire(),
-            need_results: 1,
-            flags: flags.bits(),
-        };
-        let connection = self.domain.connection();
-        let reply = connection
-            .call::<remote::DomainCheckpointListAllChildren>(call)
-            .await?;
-        let children = reply.decode()?.checkpoints;
-        Ok(children
-            .iter()
-            .map(|child| Self::received(&self.domain, child))
-            .collect())
-    }
+/// The identity of a checkpoint and its domain, with more fields behind them.
+fn with_checkpoint(checkpoint: &Checkpoint, more: Value) -> Value {
+    let named = json!({ "checkpoint": checkpoint.name() });
+    with_identity(checkpoint.domain(), merged(named, more))
 }
 
 pub(super) async fn info(
     connection: &Connection,
     args: &CheckpointName,
 ) -> Result<Report, Failure> {
-    let checkpoint = Checkpoint::find(connection, &args.target.domain, args.name()).await?;
+    let checkpoint = named(connection, args).await?;
     let parent = checkpoint.parent().await?;
+    let parent = parent.as_ref().map(Checkpoint::name);
     let children = checkpoint.children(DomainCheckpointListFlags::empty());
     let children = children.await?.len();
     let descendants = checkpoint.children(DomainCheckpointListFlags::DESCENDANTS);
     let descendants = descendants.await?.len();
     let mut lines = Lines::default();
-    lines.add("Name:", &checkpoint.name);
-    lines.add("Domain:", checkpoint.domain.name());
-    lines.add("Parent:", parent.as_deref().unwrap_or("-"));
+    lines.add("Name:", checkpoint.name());
+    lines.add("Domain:", checkpoint.domain().name());
+    lines.add("Parent:", parent.unwrap_or("-"));
     lines.add("Children:", &children.to_string());
     lines.add("Descendants:", &descendants.to_string());
     let fields = json!({ "parent": parent, "children": children, "descendants": descendants });
-    Ok(Report::data(checkpoint.json(fields), lines.text()))
+    Ok(Report::data(
+        with_checkpoint(&checkpoint, fields),
+        lines.text(),
+    ))
 }
 
 pub(super) async fn dump(
     connection: &Connection,
     args: &CheckpointDumpxml,
 ) -> Result<Report, Failure> {
-    let name = &args.checkpoint;
-    let checkpoint = Checkpoint::find(connection, &name.target.domain, name.name()).await?;
+    let checkpoint = named(connection, &args.checkpoint).await?;
     let mut flags = DomainCheckpointXmlFlags::empty();
     flags.set(DomainCheckpointXmlFlags::SECURE, args.security_info);
     flags.set(DomainCheckpointXmlFlags::NO_DOMAIN, args.no_domain);
     flags.set(DomainCheckpointXmlFlags::SIZE, args.size);
     let xml = checkpoint.xml(flags).await?;
     Ok(Report::document(
-        checkpoint.json(json!({ "xml": xml })),
+        with_checkpoint(&checkpoint, json!({ "xml": xml })),
         xml,
     ))
 }
@@ -153,14 +72,14 @@ pub(super) async fn parent(
     connection: &Connection,
     args: &CheckpointName,
 ) -> Result<Report, Failure> {
-    let checkpoint = Checkpoint::find(connection, &args.target.domain, args.name()).await?;
+    let checkpoint = named(connection, args).await?;
     let Some(parent) = checkpoint.parent().await? else {
-        let message = format!("checkpoint '{}' has no parent", checkpoint.name);
+        let message = format!("checkpoint '{}' has no parent", checkpoint.name());
         return Err(Failure::Absent(message));
     };
     Ok(Report::data(
-        checkpoint.json(json!({ "parent": parent })),
-        parent,
+        with_checkpoint(&checkpoint, json!({ "parent": parent.name() })),
+        parent.name(),
     ))
 }
 
@@ -168,9 +87,8 @@ pub(super) async fn delete(
     connection: &Connection,
     args: &CheckpointDelete,
 ) -> Result<Report, Failure> {
-    let name = &args.checkpoint;
-    let checkpoint = Checkpoint::find(connection, &name.target.domain, name.name()).await?;
-    let name = &checkpoint.name;
+    let checkpoint = named(connection, &args.checkpoint).await?;
+    let name = checkpoint.name();
     let mut flags = DomainCheckpointDeleteFlags::empty();
     flags.set(DomainCheckpointDeleteFlags::CHILDREN, args.children);
     flags.set(
@@ -178,12 +96,8 @@ pub(super) async fn delete(
         args.children_only,
     );
     flags.set(DomainCheckpointDeleteFlags::METADATA_ONLY, args.metadata);
-    let call = remote::DomainCheckpointDeleteArgs {
-        checkpoint: checkpoint.wire(),
-        flags: flags.bits(),
-    };
-    connection
-        .call::<remote::DomainCheckpointDelete>(call)
+    checkpoint
+        .delete(flags)
         .await
         .map_err(Failure::doing(format!(
             "failed to delete checkpoint {name}"
@@ -194,5 +108,8 @@ pub(super) async fn delete(
         "deleted"
     };
     let text = format!("Domain checkpoint {name} {what}");
-    Ok(Report::message(checkpoint.json(json!({})), text))
+    Ok(Report::message(
+        with_checkpoint(&checkpoint, json!({})),
+        text,
+    ))
 }
