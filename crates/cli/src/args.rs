@@ -126,6 +126,8 @@ pub(crate) enum Command {
     /// Show the XML of the backup that is going on
     #[command(name = "backup-dumpxml")]
     BackupDumpxml(DomainName),
+    /// End the job of a whole domain, such as a backup
+    Domjobabort(DomainName),
     /// Create a checkpoint from an XML file
     #[command(name = "checkpoint-create")]
     CheckpointCreate(CheckpointCreate),

@@ -1,10 +1,11 @@
 //! What the commands about backups take.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
-use super::DomainName;
+use super::{DomainName, seconds};
 
 #[derive(Debug, Args)]
 pub(crate) struct BackupBegin {
@@ -23,6 +24,15 @@ pub(crate) struct BackupBegin {
     /// Write into images that exist
     #[arg(long)]
     pub(crate) reuse_external: bool,
+    /// Wait until the backup is over; Ctrl-C cancels it, or ends it in pull mode
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Show figures with the progress
+    #[arg(long, requires = "wait")]
+    pub(crate) verbose: bool,
+    /// Cancel the backup, or end it in pull mode, after so many seconds
+    #[arg(long, value_name = "S", requires = "wait", value_parser = seconds)]
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl BackupBegin {

@@ -1,6 +1,7 @@
 //! What a command says: a document for programs, or text for people.
 
 mod lines;
+mod progress;
 mod size;
 mod table;
 
@@ -11,8 +12,10 @@ use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 
 pub(crate) use self::lines::Lines;
+pub(crate) use self::progress::{Display, Step, whole_percent};
 pub(crate) use self::size::scaled;
 pub(crate) use self::table::Table;
+use crate::args::{JOB_FAILED, VANISHED};
 use crate::escape::{escape, escape_lines};
 use crate::failure::Failure;
 
@@ -59,6 +62,15 @@ impl Report {
 
     pub(crate) fn silent(json: Value) -> Self {
         Self::new(json, Text::Nothing)
+    }
+
+    /// The end of a job that was waited for. That it failed, or vanished, is an error to people.
+    pub(crate) fn end(json: Value, text: String, status: u8, output: Output) -> Self {
+        if !matches!(status, JOB_FAILED | VANISHED) || output.is_json() {
+            return Self::message(json, text).with_status(status);
+        }
+        output.remark(&format!("error: {}", escape(&text)));
+        Self::silent(json).with_status(status)
     }
 
     fn new(json: Value, text: Text) -> Self {

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod backup;
 mod block_job;
 mod block_jobs;
 mod call;

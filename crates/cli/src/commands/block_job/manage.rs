@@ -4,11 +4,11 @@ use serde_json::json;
 use virtwire::constants::DomainBlockJobAbortFlags;
 use virtwire::{BlockJobInfo, Connection};
 
-use super::{bandwidth, info_json, kind_text, whole_percent};
+use super::{bandwidth, info_json, kind_text};
 use crate::args::Blockjob;
 use crate::commands::{disk, with_disk};
 use crate::failure::Failure;
-use crate::output::{Report, scaled};
+use crate::output::{Report, scaled, whole_percent};
 
 /// Queries, limits or ends a job.
 pub(crate) async fn manage(connection: &Connection, args: &Blockjob) -> Result<Report, Failure> {

@@ -2,11 +2,11 @@
 
 mod commit;
 mod copy;
-mod display;
 mod manage;
 mod pull;
 mod report;
 mod start;
+mod step;
 mod wait;
 mod words;
 
@@ -87,17 +87,6 @@ pub(super) fn kind_text(kind: DomainBlockJobType) -> &'static str {
     }
 }
 
-/// Per cent as virsh shows them: 100 only when nothing is left.
-pub(super) fn whole_percent(current: u64, end: u64) -> u64 {
-    match end.saturating_sub(current) {
-        0 => 100,
-        _ => {
-            let done = u128::from(current) * 100 / u128::from(end.max(1));
-            u64::try_from(done).unwrap_or(99).min(99)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,14 +98,5 @@ mod tests {
         assert_eq!(bandwidth(8, true).unwrap().bytes(), Some(8));
         assert!(matches!(bandwidth(1 << 44, false), Err(Failure::Usage(_))));
         assert!(matches!(bandwidth(u64::MAX, true), Err(Failure::Usage(_))));
-    }
-
-    #[test]
-    fn percent_is_whole_and_full_only_at_the_end() {
-        assert_eq!(whole_percent(0, 0), 100);
-        assert_eq!(whole_percent(0, 1), 0);
-        assert_eq!(whole_percent(999, 1000), 99);
-        assert_eq!(whole_percent(u64::MAX / 2, u64::MAX), 49);
-        assert_eq!(whole_percent(7, 7), 100);
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use virtwire::{BlockJob, Evidence, NextStart, Outcome, Verdict};
 
 use super::info_json;
-use super::wait::{End, Ends, Stop};
+use super::wait::{Cause, End, Ends};
 use super::words::Words;
 use crate::args::{CANCELLED, JOB_FAILED, VANISHED};
 use crate::commands::with_disk;
@@ -29,7 +29,7 @@ pub(super) fn ended(
     words: &Words,
     output: Output,
 ) -> Result<Report, Failure> {
-    let stop = ends.stop;
+    let cause = ends.cause;
     if let Some(why) = ends.frozen {
         let why = escape(&why).into_owned();
         output.warning(&format!(
@@ -43,14 +43,12 @@ pub(super) fn ended(
         .map(|(place, (job, end))| {
             let end = end?;
             // The one that failed was not stopped by that.
-            let stop =
-                stop.filter(|stop| !matches!(stop, Stop::Failed(failed) if *failed == place));
-            let (name, status, text) = told(&end, stop, words);
+            let cause = cause.filter(|cause| !matches!(cause, Cause::Failed(at) if *at == place));
+            let (name, status, text) = told(&end, cause, words);
             let text = named(job, jobs, &text);
-            let stopped_by = stop.map(|stop| match stop {
-                Stop::Interrupt => "interrupt",
-                Stop::Timeout(_) => "timeout",
-                Stop::Failed(_) => "other_disk",
+            let stopped_by = cause.map(|cause| match cause {
+                Cause::Stopped(stop) => stop.name(),
+                Cause::Failed(_) => "other_disk",
             });
             let mut fields = json!({ "event": "end", "outcome": name, "stopped_by": stopped_by });
             if let (End::Over(outcome), Some(fields)) = (&end, fields.as_object_mut()) {
@@ -64,12 +62,7 @@ pub(super) fn ended(
                     "the definition of the domain names another image, which its next start uses",
                 ));
             }
-            let unwell = matches!(status, JOB_FAILED | VANISHED);
-            if unwell && !output.is_json() {
-                output.remark(&format!("error: {}", escape(&text)));
-                return Ok(Report::silent(json).with_status(status));
-            }
-            Ok(Report::message(json, text).with_status(status))
+            Ok(Report::end(json, text, status, output))
         });
     all(reports.collect(), output)
 }
@@ -106,14 +99,14 @@ fn named(job: &BlockJob, jobs: &[BlockJob], text: &str) -> String {
 }
 
 /// The outcome for programs, the exit status and what people read.
-fn told(end: &End, stop: Option<Stop>, words: &Words) -> (&'static str, u8, String) {
+fn told(end: &End, cause: Option<Cause>, words: &Words) -> (&'static str, u8, String) {
     let noun = words.noun;
     match end {
         End::Over(Outcome::Completed) => ("completed", 0, format!("{noun} complete")),
         End::Over(Outcome::Pivoted(_)) => ("pivoted", 0, "Successfully pivoted".to_owned()),
         End::Ready => ("ready", 0, words.ready.to_owned()),
         End::Finished => ("finished", 0, words.finished.to_owned()),
-        End::Over(Outcome::Cancelled) => ("cancelled", CANCELLED, cancelled_text(noun, stop)),
+        End::Over(Outcome::Cancelled) => ("cancelled", CANCELLED, cancelled_text(noun, cause)),
         End::Over(Outcome::Failed(_)) => ("failed", JOB_FAILED, format!("{noun} failed")),
         End::Over(Outcome::Vanished(evidence)) => {
             ("vanished", VANISHED, vanished_text(noun, evidence))
@@ -133,11 +126,10 @@ fn told(end: &End, stop: Option<Stop>, words: &Words) -> (&'static str, u8, Stri
     }
 }
 
-fn cancelled_text(noun: &str, stop: Option<Stop>) -> String {
-    match stop {
-        Some(Stop::Interrupt) => format!("{noun} aborted"),
-        Some(Stop::Timeout(time)) => format!("{noun} aborted after {} s", time.as_secs()),
-        Some(Stop::Failed(_)) => format!("{noun} aborted since another disk failed"),
+fn cancelled_text(noun: &str, cause: Option<Cause>) -> String {
+    match cause {
+        Some(Cause::Stopped(stop)) => format!("{noun} aborted{stop}"),
+        Some(Cause::Failed(_)) => format!("{noun} aborted since another disk failed"),
         None => format!("{noun} aborted by somebody else"),
     }
 }

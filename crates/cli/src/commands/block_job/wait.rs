@@ -1,6 +1,5 @@
 //! `--wait`: until the jobs have come where they should, the time is up or the user has had enough.
 
-use std::future;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,11 +8,12 @@ use futures_util::stream::{FuturesUnordered, StreamExt, select_all};
 use virtwire::constants::DomainBlockJobAbortFlags;
 use virtwire::{BlockJob, JobSet, Outcome, Readiness, SetEnd};
 
-use super::display::Display;
+use super::step::JobStep;
 use super::words::Words;
+use crate::escape::escape;
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::output::Output;
+use crate::interrupt::{Interrupt, Stop, stopped};
+use crate::output::{Display, Output};
 
 /// How the jobs are waited for.
 #[derive(Debug, Clone, Copy)]
@@ -40,9 +40,8 @@ pub(super) enum Goal {
 
 /// Why this command asked for the jobs' end.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Stop {
-    Interrupt,
-    Timeout(Duration),
+pub(super) enum Cause {
+    Stopped(Stop),
     /// The job in this place has gone wrong, and all or none were to get there.
     Failed(usize),
 }
@@ -65,7 +64,7 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Ends {
     pub(super) ends: Vec<Result<End, Failure>>,
-    pub(super) stop: Option<Stop>,
+    pub(super) cause: Option<Cause>,
     /// The guest's filesystems may still be frozen.
     pub(super) frozen: Option<String>,
 }
@@ -85,17 +84,29 @@ pub(super) async fn wait(
     interrupt: &mut Interrupt,
     output: Output,
 ) -> Result<Ends, Failure> {
-    let mut display = Display::new(set.jobs(), words.label, terms.verbose, output);
-    let stop = watch(set.jobs(), terms, interrupt, &mut display).await?;
-    let mut ends = match stop {
+    let mut display = Display::new(labels(set.jobs(), words), terms.verbose, output);
+    let cause = watch(set.jobs(), terms, interrupt, &mut display).await?;
+    let mut ends = match cause {
         None => conclude(set, terms.goal, interrupt).await?,
         Some(_) => Ends::of(cancel(set, terms.asynchronous, interrupt).await),
     };
-    ends.stop = stop.or(ends.stop);
+    ends.cause = cause.or(ends.cause);
     for (place, end) in ends.ends.iter().enumerate() {
         display.finish(place, end.as_ref().is_ok_and(End::is_full));
     }
     Ok(ends)
+}
+
+/// What stands before the progress of each job.
+fn labels(jobs: &[BlockJob], words: &Words) -> Vec<String> {
+    let label = words.label;
+    match jobs {
+        [_] => vec![label.to_owned()],
+        jobs => {
+            let disks = jobs.iter().map(|job| escape(job.disk().path()));
+            disks.map(|disk| format!("{label} {disk}")).collect()
+        }
+    }
 }
 
 /// Shows the progress until the jobs have settled (`None`) or have to be stopped.
@@ -104,21 +115,13 @@ async fn watch(
     terms: Terms,
     interrupt: &mut Interrupt,
     display: &mut Display,
-) -> Result<Option<Stop>, Failure> {
-    let mut progress = select_all(
-        jobs.iter()
-            .enumerate()
-            .map(|(place, job)| job.progress().map(move |now| (place, now))),
-    );
-    let mut time_is_up = pin!(async {
-        match terms.timeout {
-            Some(timeout) => {
-                tokio::time::sleep(timeout).await;
-                Stop::Timeout(timeout)
-            }
-            None => future::pending().await,
-        }
-    });
+) -> Result<Option<Cause>, Failure> {
+    let mut progress = select_all(jobs.iter().enumerate().map(|(place, job)| {
+        let disk = job.disk().path();
+        let step = move |progress| (place, JobStep { disk, progress });
+        job.progress().map(step)
+    }));
+    let mut stopped = pin!(stopped(interrupt, terms.timeout));
     let mut settled: FuturesUnordered<_> = jobs
         .iter()
         .enumerate()
@@ -127,16 +130,15 @@ async fn watch(
     loop {
         tokio::select! {
             biased;
-            () = interrupt.wait() => return Ok(Some(Stop::Interrupt)),
-            stop = &mut time_is_up => return Ok(Some(stop)),
+            stop = &mut stopped => return Ok(Some(Cause::Stopped(stop))),
             next = settled.next() => match next {
                 Some((place, false)) if terms.goal.is_common() => {
-                    return Ok(Some(Stop::Failed(place)));
+                    return Ok(Some(Cause::Failed(place)));
                 }
                 Some(_) => {}
                 None => return Ok(None),
             },
-            Some((place, now)) = progress.next() => display.show(place, &now)?,
+            Some((place, step)) = progress.next() => display.show(place, &step)?,
         }
     }
 }
@@ -168,7 +170,7 @@ async fn conclude(set: &JobSet, goal: Goal, interrupt: &mut Interrupt) -> Result
                 end = set.pivot() => {
                     let end = end.map_err(Failure::doing("nothing is pivoted"))?;
                     let mut ends = Ends::of_set(end, "pivot");
-                    ends.stop = ends.failed().map(Stop::Failed);
+                    ends.cause = ends.failed().map(Cause::Failed);
                     Ok(ends)
                 }
                 () = interrupt.wait() => {
@@ -232,7 +234,7 @@ impl Ends {
     fn of(ends: impl IntoIterator<Item = Result<End, Failure>>) -> Self {
         Self {
             ends: ends.into_iter().collect(),
-            stop: None,
+            cause: None,
             frozen: None,
         }
     }

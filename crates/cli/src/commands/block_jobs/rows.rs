@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use virtwire::constants::{ConnectDomainEventBlockJobStatus as Status, DomainBlockJobType as Kind};
 use virtwire::{BlockJobInfo, Disk, RunningBlockJob, Uuid};
 
-use crate::commands::block_job::{info_json, kind_text, whole_percent};
+use crate::commands::block_job::{info_json, kind_text};
 use crate::commands::with_disk;
-use crate::output::{Table, scaled};
+use crate::output::{Table, scaled, whole_percent};
 
 /// How long a job that is over stays in sight.
 const REMEMBERED: Duration = Duration::from_secs(10);

@@ -1,13 +1,11 @@
 //! The jobs, live: ends and readiness from events, progress by asking those that run. Nothing
 //! announces a beginning, so everything is looked at now and then.
 
-use std::future;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{MissedTickBehavior, interval};
 use virtwire::constants::{DomainEventId, DomainEventType};
 use virtwire::event::{DomainEvent, DomainEventKind, EventError, EventStream};
 use virtwire::{Connection, Domain};
@@ -17,7 +15,7 @@ use super::scan;
 use super::screen::Screen;
 use crate::args::Blockjobs;
 use crate::failure::Failure;
-use crate::interrupt::Interrupt;
+use crate::interrupt::{Interrupt, stopped};
 use crate::output::{Output, Report};
 
 /// How often everything is looked at.
@@ -50,19 +48,12 @@ pub(super) async fn run(
         rows: Rows::default(),
         screen: Screen::new(output),
     };
-    let mut time_is_up = pin!(async {
-        match args.timeout {
-            Some(timeout) => sleep(timeout).await,
-            None => future::pending().await,
-        }
-    });
-    let stopped_by = tokio::select! {
+    let stop = tokio::select! {
         biased;
-        () = interrupt.wait() => "interrupt",
-        () = &mut time_is_up => "timeout",
-        result = watch.follow(events, args.interval) => return Err(result),
+        stop = stopped(&mut interrupt, args.timeout) => stop,
+        failure = watch.follow(events, args.interval) => return Err(failure),
     };
-    let json = json!({ "event": "end", "stopped_by": stopped_by });
+    let json = json!({ "event": "end", "stopped_by": stop.name() });
     Ok(Report::silent(json))
 }
 
