@@ -336,3 +336,60 @@ fn spoil(image: &Path, offset: u64) {
     file.write_all_at(&0x8000_0000_0000_0201_u64.to_be_bytes(), entry)
         .expect("the image can be written");
 }
+
+impl Guest {
+    /// Has the guest write so many MiB at the beginning of its disk.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot.
+    pub async fn write(&self, mib: u64) {
+        let device = "/machine/peripheral/virtio-disk0/virtio-backend";
+        let line = format!("qemu-io -d {device} \"write -f -q -P 7 0 {mib}M\"");
+        let dom = virtwire::remote::NonnullDomain {
+            name: self.domain.name().into(),
+            uuid: *self.domain.uuid().as_bytes(),
+            id: -1,
+        };
+        let args = virtwire::qemu::DomainMonitorCommandArgs {
+            dom,
+            cmd: line.as_str().into(),
+            flags: virtwire::constants::DomainQemuMonitorCommandFlags::HMP.bits(),
+        };
+        let connection = self.domain.connection();
+        let reply = connection
+            .call::<virtwire::qemu::DomainMonitorCommand>(args)
+            .await
+            .expect("the monitor answers");
+        let result = reply.decode().expect("an answer").result;
+        assert_eq!(result.to_string_lossy(), "", "the guest writes");
+    }
+
+    /// Whether an image reads as the disk does; to be asked of a guest that has stopped.
+    ///
+    /// # Panics
+    ///
+    /// When one of them cannot be read.
+    #[must_use]
+    pub fn reads_as(&self, image: &Path) -> bool {
+        image::compare(&self.overlay, image).expect("both images are there")
+    }
+
+    /// Whether there is an image.
+    #[must_use]
+    pub fn has_image(&self, image: &Path) -> bool {
+        image.exists()
+    }
+
+    /// Has an image stand on another, whatever it stood on before.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is not there.
+    pub fn rebase(&self, image: &Path, on: &Path) {
+        let mut rebase = std::process::Command::new("qemu-img");
+        rebase.args(["rebase", "-u", "-F", "qcow2", "-b"]);
+        let status = rebase.arg(on).arg(image).status();
+        assert!(status.expect("qemu-img runs").success());
+    }
+}

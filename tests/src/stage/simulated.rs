@@ -276,3 +276,50 @@ impl Guest {
         image.expect("the image is there")
     }
 }
+
+impl Guest {
+    /// Has the guest write so many MiB at the beginning of its disk.
+    ///
+    /// # Panics
+    ///
+    /// When it does not run.
+    #[expect(clippy::unused_async, reason = "a real guest is asked to")]
+    pub async fn write(&self, mib: u64) {
+        let domain = self.simulator.domain(self.domain.name());
+        let disk = domain.expect("the guest is there").disk("vda");
+        disk.write(mib << 20).expect("the guest runs");
+    }
+
+    /// Whether an image has as much data as the disk, what they stand on included.
+    ///
+    /// # Panics
+    ///
+    /// When one of them is not there.
+    #[must_use]
+    pub fn reads_as(&self, image: &Path) -> bool {
+        self.data(&self.overlay) == self.data(image)
+    }
+
+    /// Whether there is an image.
+    #[must_use]
+    pub fn has_image(&self, image: &Path) -> bool {
+        self.simulator.image(image.to_string_lossy()).is_some()
+    }
+
+    /// Has an image stand on another, whatever it stood on before.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    pub fn rebase(&self, image: &Path, on: &Path) {
+        let rebased = self.image(image).on(on.to_string_lossy());
+        let put = self.simulator.put_image(image.to_string_lossy(), rebased);
+        put.expect("the image is put there");
+    }
+
+    fn data(&self, image: &Path) -> u64 {
+        let image = self.image(image);
+        let below = image.backing().map(|below| self.data(Path::new(below)));
+        image.data() + below.unwrap_or(0)
+    }
+}

@@ -183,14 +183,25 @@ impl BackupJob {
     }
 
     async fn end(&self) -> Result<BackupOutcome, Error> {
-        if let Some(outcome) = self.outcome() {
-            return Ok(outcome);
+        loop {
+            if let Some(outcome) = self.outcome() {
+                return Ok(outcome);
+            }
+            let Err(refusal) = self.domain.abort_job().await else {
+                return Ok(self.wait().await);
+            };
+            self.pace.hurry();
+            // The connection was lost over it, and nobody knows whether the daemon has heard it: a
+            // backup that is still there has to be ended once more.
+            let asked_again = refusal.is_closed() && matches!(self.stats().await, Ok(Some(_)));
+            if !asked_again {
+                return self.end_despite(refusal).await;
+            }
         }
-        let Err(refusal) = self.domain.abort_job().await else {
-            return Ok(self.wait().await);
-        };
-        // A backup may end while we ask to end it: then there is no job to be ended.
-        self.pace.hurry();
+    }
+
+    /// A backup may end while we ask to end it: then there is no job to be ended.
+    async fn end_despite(&self, refusal: Error) -> Result<BackupOutcome, Error> {
         if refusal.has_code(ErrorCode::OPERATION_INVALID) || refusal.is_closed() {
             return Ok(self.wait().await);
         }
