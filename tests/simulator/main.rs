@@ -17,6 +17,7 @@ mod connection;
 mod domain;
 mod event;
 mod fan_out;
+mod filesystem;
 mod guest;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;

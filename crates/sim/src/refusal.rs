@@ -33,6 +33,7 @@ pub(crate) fn from_domain(domain: ErrorDomain, code: ErrorCode, about: &str) -> 
         ErrorCode::NO_DOMAIN_CHECKPOINT => "Domain checkpoint not found",
         ErrorCode::NO_DOMAIN_BACKUP => "Domain backup job id not found",
         ErrorCode::XML_ERROR => "XML error",
+        ErrorCode::XML_INVALID_SCHEMA => "XML document failed to validate against schema",
         ErrorCode::CONFIG_UNSUPPORTED => "unsupported configuration",
         ErrorCode::ARGUMENT_UNSUPPORTED => "argument unsupported",
         ErrorCode::DEVICE_MISSING => "device not found",

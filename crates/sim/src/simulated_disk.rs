@@ -116,6 +116,9 @@ impl SimulatedDisk {
             let disk = disk(domains.get_mut(&uuid), &self.target)?;
             disk.settle_writes(model, Instant::now());
             disk.writes.add(bytes);
+            if let Some(job) = &mut disk.job {
+                job.note_writes(bytes);
+            }
             if let Some(location) = disk.chain.top().and_then(Layer::location) {
                 model.images.grow(&location, bytes);
             }

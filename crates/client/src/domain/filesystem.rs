@@ -52,7 +52,8 @@ impl Domain {
     ///
     /// # Errors
     ///
-    /// Those of [`fs_freeze`](Self::fs_freeze).
+    /// Those of [`fs_freeze`](Self::fs_freeze). With QEMU also `ARGUMENT_UNSUPPORTED` when any mount
+    /// point is named: it thaws all or nothing.
     ///
     /// # Cancel safety
     ///

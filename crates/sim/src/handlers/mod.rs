@@ -14,6 +14,7 @@ mod device;
 mod domain;
 mod domain_stream;
 mod event;
+mod filesystem;
 mod network;
 mod network_metadata;
 mod node;
@@ -36,6 +37,7 @@ pub(crate) fn routes() -> Router {
     domain::routes(&mut router);
     domain_stream::routes(&mut router);
     event::routes(&mut router);
+    filesystem::routes(&mut router);
     network::routes(&mut router);
     network_metadata::routes(&mut router);
     snapshot::routes(&mut router);

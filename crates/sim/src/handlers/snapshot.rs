@@ -7,15 +7,13 @@ use virtwire_protocol::constants::{
 use virtwire_protocol::remote::{self, NonnullDomain, NonnullDomainSnapshot};
 use virtwire_xdr::Str;
 
+use super::filesystem::has_agent;
 use crate::call::Call;
 use crate::hypervisor::Domain;
 use crate::hypervisor::moment::{Moment, Wanted, no_such_moment};
 use crate::hypervisor::snapshot::{NewSnapshot, Snapshot};
 use crate::refusal::{Result, check_flags, from_domain, not_valid_now, refusal};
 use crate::router::Router;
-
-/// What a guest that can be frozen has in its description.
-const AGENT: &str = "org.qemu.guest_agent.0";
 
 /// What libvirt knows of the flags for taking one.
 const CREATE: DomainSnapshotCreateFlags = DomainSnapshotCreateFlags::REDEFINE
@@ -216,17 +214,6 @@ fn check_combination(flags: DomainSnapshotCreateFlags) -> Result<()> {
         return Err(not_valid_now("cannot halt after a simulated snapshot"));
     }
     Ok(())
-}
-
-fn has_agent(domain: &Domain) -> bool {
-    let devices = domain.current().child("devices").into_iter();
-    let mut channels = devices
-        .flat_map(|devices| devices.elements())
-        .filter(|device| device.name == "channel");
-    channels.any(|channel| {
-        let target = channel.child("target");
-        target.and_then(|target| target.attribute("name")) == Some(AGENT)
-    })
 }
 
 fn delete(call: &Call, args: remote::DomainSnapshotDeleteArgs<'static>) -> Result<()> {

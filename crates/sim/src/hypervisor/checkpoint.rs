@@ -88,8 +88,12 @@ impl Moment<Checkpoint> {
         if redefine && name.is_none() {
             return Err(xml_error("a redefined checkpoint must have a name"));
         }
-        if name.as_ref().is_some_and(|name| name.contains('/')) {
-            return Err(xml_error("invalid checkpoint name"));
+        if name.as_deref().is_some_and(|name| !is_name(name)) {
+            return Err(from_domain(
+                ErrorDomain::XML,
+                ErrorCode::XML_INVALID_SCHEMA,
+                "Unable to validate doc against domaincheckpoint.rng",
+            ));
         }
         let disks = root.child("disks").into_iter().flat_map(Element::elements);
         let disks = disks.map(|disk| {
@@ -219,6 +223,12 @@ fn check_tracked(one: &CheckpointDisk, disk: &Disk, checkpoint: &str) -> Result<
         )));
     }
     disk.refuse_without_jobs()
+}
+
+/// What libvirt's schema lets a checkpoint be called.
+fn is_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    !name.starts_with('.') && name.chars().all(fits)
 }
 
 fn writable(disk: &Disk) -> bool {

@@ -224,6 +224,14 @@ impl BlockJob {
         self.nudge();
     }
 
+    /// The guest has written so much at once.
+    pub(crate) fn note_writes(&mut self, bytes: u64) {
+        if self.work.is_endless() {
+            self.progress.add(Instant::now(), bytes);
+            self.nudge();
+        }
+    }
+
     /// The process that does the work stands still, or goes on.
     pub(crate) fn freeze(&mut self, frozen: bool) {
         self.frozen = frozen;

@@ -74,6 +74,12 @@ impl Progress {
         self.halted = halted;
     }
 
+    /// So much more is done at once.
+    pub(crate) fn add(&mut self, now: Instant, done: u64) {
+        self.note(now);
+        self.done = self.done.saturating_add(done).min(self.total);
+    }
+
     /// Everything is done at once.
     pub(crate) fn finish(&mut self, now: Instant) {
         self.note(now);

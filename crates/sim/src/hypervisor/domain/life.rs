@@ -228,6 +228,7 @@ impl Hypervisor {
             disks,
             since: Instant::now(),
             autodestroy: start.autodestroy,
+            frozen_filesystems: 0,
         });
         let test = domain.is_test();
         match start.paused {

@@ -65,6 +65,8 @@ pub(crate) struct Live {
     pub(crate) since: Instant,
     /// The connection whose end is the domain's as well.
     pub(crate) autodestroy: Option<ClientId>,
+    /// How many of the guest's filesystems are frozen.
+    pub(crate) frozen_filesystems: i32,
 }
 
 /// What a domain goes on with.
