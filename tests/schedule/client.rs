@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
-use virtwire::{
-    Bandwidth, BlockJob, Connection, Disk, Error, Outcome, Readiness, Reconnect,
-};
+use virtwire::{Bandwidth, BlockJob, Connection, Disk, Error, Outcome, Readiness, Reconnect};
 use virtwire_tests::peer::builder;
 
 use crate::daemon::connect;
@@ -42,7 +40,11 @@ pub(crate) async fn play(shared: &Shared) {
         // Longer than a daemon that does not hang needs to answer.
         sleep(Duration::from_secs(200)).await;
         let world = shared.lock();
-        let left: Vec<_> = world.links.iter().flat_map(|link| &link.registrations).collect();
+        let left: Vec<_> = world
+            .links
+            .iter()
+            .flat_map(|link| &link.registrations)
+            .collect();
         let left = format!("{left:?}");
         drop(world);
         if left != "[]" && connection.close_cause().is_none() {
@@ -69,7 +71,12 @@ async fn follow(shared: &Shared, story: &Story, connection: &Connection) -> Resu
     let mut parts = JoinSet::new();
     for (number, part) in story.parts.iter().enumerate() {
         let (job, handle) = (job.clone(), handle.clone());
-        let act = Act { shared: shared.clone(), number, job, handle };
+        let act = Act {
+            shared: shared.clone(),
+            number,
+            job,
+            handle,
+        };
         parts.spawn(act.play(*part));
     }
     if let Some((after, cancel)) = story.abandons {
@@ -204,10 +211,15 @@ impl Act {
     }
 
     /// Does something for so long; it is dropped then.
-    async fn within<T>(&self, patience: Option<Duration>, act: impl Future<Output = T>) -> Option<T> {
+    async fn within<T>(
+        &self,
+        patience: Option<Duration>,
+        act: impl Future<Output = T>,
+    ) -> Option<T> {
         let done = timeout(patience.unwrap_or(LONG), act).await.ok();
         if done.is_none() && patience.is_none() {
-            self.shared.complain(format!("part {} does not end", self.number));
+            self.shared
+                .complain(format!("part {} does not end", self.number));
         }
         done
     }
@@ -229,7 +241,10 @@ impl Act {
             if item.ready {
                 self.handle.ready();
             }
-            if item.fraction().is_some_and(|part| !(0.0..=1.0).contains(&part)) {
+            if item
+                .fraction()
+                .is_some_and(|part| !(0.0..=1.0).contains(&part))
+            {
                 self.shared.complain(format!("a fraction of {item:?}"));
             }
         }

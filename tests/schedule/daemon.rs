@@ -6,15 +6,16 @@ use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use virtwire::constants::{
-    ConnectDomainEventBlockJobStatus, DomainBlockJobAbortFlags, DomainEventId, DomainEventStartedDetailType,
-    DomainEventStoppedDetailType, DomainState, DomainXmlFlags, ErrorCode, ErrorDomain,
+    ConnectDomainEventBlockJobStatus, DomainBlockJobAbortFlags, DomainEventId,
+    DomainEventStartedDetailType, DomainEventStoppedDetailType, DomainState, DomainXmlFlags,
+    ErrorCode, ErrorDomain,
 };
 use virtwire::xdr::{Encode as _, Str, Writer};
 use virtwire::{Procedure, RemoteError, remote};
-use virtwire_protocol::generated::dispatch;
-use virtwire_protocol::procedure::Visitor;
 use virtwire_protocol::event::{DomainEventKind, Lifecycle};
+use virtwire_protocol::generated::dispatch;
 use virtwire_protocol::header::{MessageType, Status};
+use virtwire_protocol::procedure::Visitor;
 use virtwire_protocol::session::Request;
 use virtwire_sim::script::{Heard, Peer, Pipe, ScriptError};
 
@@ -38,7 +39,15 @@ pub(crate) async fn connect(shared: Shared) -> io::Result<Pipe> {
         (number, severed, pump)
     };
     tokio::spawn(pump);
-    tokio::spawn(Serve { shared, number, out, severed }.run(peer, say));
+    tokio::spawn(
+        Serve {
+            shared,
+            number,
+            out,
+            severed,
+        }
+        .run(peer, say),
+    );
     Ok(client)
 }
 
@@ -62,7 +71,10 @@ impl Serve {
                 None
             }
         };
-        self.shared.lock().links.retain(|link| link.number != self.number);
+        self.shared
+            .lock()
+            .links
+            .retain(|link| link.number != self.number);
         if let Some(cut) = cut {
             if cut.reset {
                 peer.reset();
@@ -130,7 +142,10 @@ impl Serve {
                 return;
             }
             loop {
-                let frozen = shared.lock().frozen_until().filter(|_| asks_guest(&request));
+                let frozen = shared
+                    .lock()
+                    .frozen_until()
+                    .filter(|_| asks_guest(&request));
                 match frozen {
                     Some(until) => sleep_until(until).await,
                     None => break,
@@ -167,7 +182,10 @@ fn answered(shared: &Shared, number: usize, request: &Request) -> Say {
             Say::Packet(header, body)
         }
         Err((code, text)) => {
-            shared.note(format!("  {name} on {number} -> refused, {}: {text}", code.0));
+            shared.note(format!(
+                "  {name} on {number} -> refused, {}: {text}",
+                code.0
+            ));
             let error = RemoteError::new(code, ErrorDomain::QEMU, text);
             Say::Error(request.route, error)
         }
@@ -248,15 +266,18 @@ impl World {
         let flags = DomainBlockJobAbortFlags::from_bits_retain(args.flags);
         let pivot = flags.contains(DomainBlockJobAbortFlags::PIVOT);
         if !flags.contains(DomainBlockJobAbortFlags::ASYNC) {
-            self.complaints.push("a request that holds the domain".to_owned());
+            self.complaints
+                .push("a request that holds the domain".to_owned());
         }
         if pivot && self.truth.ready.is_none() && self.truth.stranger.is_none() {
-            self.complaints.push("a pivot of a job that was never ready".to_owned());
+            self.complaints
+                .push("a pivot of a job that was never ready".to_owned());
         }
         let told = self.truth.told.is_some_and(|told| told < Instant::now());
         if told && self.truth.stranger.is_none() {
             let what = if pivot { "pivot" } else { "cancellation" };
-            self.complaints.push(format!("a {what} of a job whose end was told"));
+            self.complaints
+                .push(format!("a {what} of a job whose end was told"));
         }
         if pivot {
             self.truth.pivots_heard += 1;
@@ -328,9 +349,15 @@ impl World {
         if request.is::<remote::DomainGetXmlDesc>() {
             let args = request.args::<remote::DomainGetXmlDesc>().unwrap();
             let inactive = args.flags & DomainXmlFlags::INACTIVE.bits() != 0;
-            let xml = if inactive { self.inactive_xml() } else { self.live_xml() };
+            let xml = if inactive {
+                self.inactive_xml()
+            } else {
+                self.live_xml()
+            };
             let xml = xml.unwrap();
-            let ret = remote::DomainGetXmlDescRet { xml: Str::from(&xml) };
+            let ret = remote::DomainGetXmlDescRet {
+                xml: Str::from(&xml),
+            };
             let said = format!("{:?}, inactive: {inactive}, {}", self.live, mirror_of(&xml));
             return body::<remote::DomainGetXmlDesc>(&ret, said);
         }

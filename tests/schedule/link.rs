@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use virtwire::RemoteError;
-use virtwire::xdr::Str;
 use virtwire::remote;
+use virtwire::xdr::Str;
 use virtwire_protocol::event::{DomainEventKind, Message, Subject};
 use virtwire_protocol::header::Header;
 use virtwire_protocol::session::Route;
@@ -48,7 +48,11 @@ impl Link {
     pub(crate) fn new(
         number: usize,
         out: mpsc::UnboundedSender<Say>,
-    ) -> (Self, watch::Receiver<Option<Severed>>, impl Future<Output = ()> + Send) {
+    ) -> (
+        Self,
+        watch::Receiver<Option<Severed>>,
+        impl Future<Output = ()> + Send,
+    ) {
         let (severed, heard) = watch::channel(None);
         let (events, mut queued) = mpsc::unbounded_channel::<(Instant, Say)>();
         let pump = async move {

@@ -29,7 +29,10 @@ fn wanted() -> (u64, u64) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse().unwrap());
     let first = number("VIRTWIRE_SCHEDULE_SEED");
     let count = if first.is_some() { 1 } else { 2_000 };
-    (first.unwrap_or(0), number("VIRTWIRE_SCHEDULES").unwrap_or(count))
+    (
+        first.unwrap_or(0),
+        number("VIRTWIRE_SCHEDULES").unwrap_or(count),
+    )
 }
 
 /// A schedule that did not go as it must.

@@ -42,7 +42,8 @@ impl Handle {
     }
 
     fn complain(&self, what: impl AsRef<str>) {
-        self.shared.complain(format!("{}: {}", self.name, what.as_ref()));
+        self.shared
+            .complain(format!("{}: {}", self.name, what.as_ref()));
     }
 
     /// It was said to be ready.
@@ -55,7 +56,8 @@ impl Handle {
 
     /// A call has said how the job ended.
     pub(crate) fn over(&self, call: &str, outcome: &Outcome) {
-        self.shared.note(format!("{}: {call}: {outcome:?}", self.name));
+        self.shared
+            .note(format!("{}: {call}: {outcome:?}", self.name));
         let mut first = self.outcome.lock().unwrap();
         match &*first {
             Some(first) if first != outcome => {
@@ -92,7 +94,10 @@ impl Handle {
             // Nothing on the wire tells the stranger's job from ours.
             return;
         }
-        let noted = truth.noted.map(|(_, end)| end).filter(|_| truth.told.is_some());
+        let noted = truth
+            .noted
+            .map(|(_, end)| end)
+            .filter(|_| truth.told.is_some());
         let right = match outcome {
             Outcome::Completed => noted == Some(End::Completed),
             Outcome::Pivoted(_) => noted == Some(End::Pivoted),
@@ -151,7 +156,8 @@ impl Handle {
     /// What the evidence says must be so; when everything has calmed down it must say something.
     fn check_verdict(&self, evidence: &Evidence, truth: &Truth, calm: bool) {
         let verdict = evidence.resolve();
-        self.shared.note(format!("{}: {verdict:?}, calm: {calm}", self.name));
+        self.shared
+            .note(format!("{}: {verdict:?}, calm: {calm}", self.name));
         let (mirror, same_run) = {
             let world = self.shared.lock();
             (world.story.work.is_mirror(), world.id == Some(1))
@@ -162,19 +168,21 @@ impl Handle {
         let right = match verdict {
             Verdict::Completed => truth.rewritten && !mirror,
             Verdict::Pivoted => truth.rewritten && mirror,
-            Verdict::NotDone => {
-                over && !truth.rewritten && !(switched && truth.pivots_heard > 0)
-            }
+            Verdict::NotDone => over && !truth.rewritten && !(switched && truth.pivots_heard > 0),
             Verdict::Running => {
                 let recently = Duration::from_secs(6);
-                let gone = truth.gone.is_some_and(|gone| gone + recently < Instant::now());
+                let gone = truth
+                    .gone
+                    .is_some_and(|gone| gone + recently < Instant::now());
                 !gone || truth.stranger.is_some()
             }
             Verdict::Unknown => !(calm && same_run && truth.stranger.is_none()),
             _ => false,
         };
         if !right {
-            self.complain(format!("the evidence says {verdict:?}, but {truth:?}; {evidence:?}"));
+            self.complain(format!(
+                "the evidence says {verdict:?}, but {truth:?}; {evidence:?}"
+            ));
         }
     }
 

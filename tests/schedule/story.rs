@@ -9,7 +9,10 @@ use crate::chance::Chance;
 /// A schedule: what the daemon, the hypervisor, the network, strangers and the client's own script
 /// are up to. Moments count from the beginning.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "independent twists of one story")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent twists of one story"
+)]
 pub(crate) struct Story {
     pub(crate) seed: u64,
     pub(crate) work: Work,
@@ -117,14 +120,37 @@ pub(crate) struct Stop {
 /// What the client does beside waiting.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Part {
-    Wait { at: Duration, patience: Option<Duration> },
-    WaitReady { at: Duration, patience: Option<Duration> },
-    Pivot { at: Duration, patience: Option<Duration> },
-    Cancel { at: Duration, patience: Option<Duration> },
-    Speed { at: Duration },
-    Info { at: Duration },
-    Progress { at: Duration, every: Duration, items: u64 },
-    Attach { at: Duration, then: Then },
+    Wait {
+        at: Duration,
+        patience: Option<Duration>,
+    },
+    WaitReady {
+        at: Duration,
+        patience: Option<Duration>,
+    },
+    Pivot {
+        at: Duration,
+        patience: Option<Duration>,
+    },
+    Cancel {
+        at: Duration,
+        patience: Option<Duration>,
+    },
+    Speed {
+        at: Duration,
+    },
+    Info {
+        at: Duration,
+    },
+    Progress {
+        at: Duration,
+        every: Duration,
+        items: u64,
+    },
+    Attach {
+        at: Duration,
+        then: Then,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -169,8 +195,12 @@ impl Story {
             0 => Work::Pull { partial: false },
             1 => Work::Pull { partial: true },
             2 => Work::CommitInner,
-            3 | 4 => Work::CommitActive { shallow: c.once_in(2) },
-            _ => Work::Copy { shallow: c.once_in(2) },
+            3 | 4 => Work::CommitActive {
+                shallow: c.once_in(2),
+            },
+            _ => Work::Copy {
+                shallow: c.once_in(2),
+            },
         };
         let mut story = Self {
             seed,
@@ -244,7 +274,11 @@ impl Story {
         }
         if c.once_in(8) {
             let from = c.moment();
-            let length = if c.once_in(3) { c.up_to(90_000) } else { c.moment() };
+            let length = if c.once_in(3) {
+                c.up_to(90_000)
+            } else {
+                c.moment()
+            };
             self.frozen = Some((from, from + length));
         }
     }
@@ -278,7 +312,11 @@ impl Story {
 fn pivot_answers(c: &mut Chance) -> Vec<PivotAnswer> {
     let mut answers = Vec::new();
     while c.once_in(3) {
-        let refused = c.pick(&[PivotAnswer::NotReady, PivotAnswer::NotReady, PivotAnswer::Failed]);
+        let refused = c.pick(&[
+            PivotAnswer::NotReady,
+            PivotAnswer::NotReady,
+            PivotAnswer::Failed,
+        ]);
         answers.push(refused);
     }
     answers.push(PivotAnswer::Taken);

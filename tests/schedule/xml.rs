@@ -42,7 +42,11 @@ impl World {
     }
 
     fn kind_of(&self, image: &str) -> &'static str {
-        if self.is_on_network(image) { "network" } else { "file" }
+        if self.is_on_network(image) {
+            "network"
+        } else {
+            "file"
+        }
     }
 
     fn source(&self, image: &str) -> String {

@@ -23,6 +23,7 @@ mod guest;
 mod hypervisor;
 mod idle;
 mod job_set;
+mod mirrorless;
 mod network;
 mod raw;
 mod served;

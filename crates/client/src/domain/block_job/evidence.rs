@@ -99,6 +99,10 @@ pub enum VanishedReason {
     EventsEnded,
     /// The daemon announced a pivot, and yet the XML goes on to name the image from before it.
     Contradicted,
+    /// The daemon says that a copy or an active commit runs, and its XML has no mirror for it: a
+    /// daemon that was killed while it started the job knows half of it afterwards, and announces
+    /// nothing any more. [`Disk::abort_job`] may end the job.
+    NoMirror,
     /// The task that watched the job was stopped together with its runtime.
     Unwatched,
 }
@@ -290,6 +294,7 @@ impl PartialEq for VanishedReason {
             (Self::NoEvent, Self::NoEvent)
             | (Self::EventsEnded, Self::EventsEnded)
             | (Self::Contradicted, Self::Contradicted)
+            | (Self::NoMirror, Self::NoMirror)
             | (Self::Unwatched, Self::Unwatched) => true,
             _ => false,
         }
@@ -306,6 +311,7 @@ impl fmt::Display for VanishedReason {
             Self::Contradicted => {
                 f.write_str("a pivot was announced, but the XML names the old image")
             }
+            Self::NoMirror => f.write_str("the daemon knows only half of the job"),
             Self::Unwatched => f.write_str("the task that watched the job was stopped"),
         }
     }

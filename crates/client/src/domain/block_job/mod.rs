@@ -166,9 +166,8 @@ impl BlockJob {
     ///
     /// Safe: nothing is lost by dropping the future.
     pub async fn wait_ready(&self) -> Readiness {
-        let decided = |state: &JobState| {
-            state.outcome.is_some() || (state.ready && state.is_under_way())
-        };
+        let decided =
+            |state: &JobState| state.outcome.is_some() || (state.ready && state.is_under_way());
         match self.wait_until(decided).await {
             None => Readiness::Ready,
             Some(outcome) => Readiness::Over(outcome),

@@ -28,6 +28,10 @@ const EVENT_GRACE: Duration = Duration::from_secs(2);
 /// How long the XML may trail behind the announcement of a pivot, as it did in old releases.
 const XML_GRACE: Duration = Duration::from_secs(2);
 
+/// How long the XML of a mirror that is under way may lack it. It has it before the answer to the
+/// start comes, so this is generous.
+const MIRROR_GRACE: Duration = Duration::from_secs(3);
+
 /// How long a look at the XML may take.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -68,6 +72,8 @@ pub(super) struct Monitor {
     meter: Meter,
     /// Whether something was missed, and the XML has to tell whether it was important.
     look: bool,
+    /// Since when the XML has had no mirror for a job that is one.
+    mirrorless: Option<Instant>,
 }
 
 impl Monitor {
@@ -89,6 +95,7 @@ impl Monitor {
             wishes: Arc::default(),
             meter: Meter::default(),
             look: false,
+            mirrorless: None,
         }
     }
 
@@ -353,13 +360,31 @@ impl Monitor {
             return self.without_event(reason).await;
         }
         let disk = find(described.disks, self.subject.disk.path())?;
-        if disk
-            .mirror
-            .is_some_and(|mirror| mirror.ready == MirrorReady::Yes)
-        {
-            self.is_ready();
+        match disk.mirror {
+            Some(mirror) => {
+                self.mirrorless = None;
+                if mirror.ready == MirrorReady::Yes {
+                    self.is_ready();
+                }
+                None
+            }
+            None => self.without_mirror().await,
         }
-        None
+    }
+
+    /// A daemon that was killed while it started a mirror may know of the job and not of the
+    /// mirror, and then never says that it is ready.
+    async fn without_mirror(&mut self) -> Option<Outcome> {
+        let mirror = is_mirror(self.subject.kind) && !self.state.borrow().ready;
+        if !mirror {
+            return None;
+        }
+        let now = Instant::now();
+        let since = *self.mirrorless.get_or_insert(now);
+        if now.duration_since(since) < MIRROR_GRACE {
+            return None;
+        }
+        Some(self.vanished(VanishedReason::NoMirror).await)
     }
 
     /// The job is gone; gives its event time to arrive.
