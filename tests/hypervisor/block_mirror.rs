@@ -318,3 +318,37 @@ async fn snapshot_is_committed_back() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn copy_that_cannot_be_is_refused_before_anything_is_asked() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let guest = stage.guest("refused", 2).await;
+        let path = copy_path(&stage, "refused");
+        let disk = guest.disk();
+        let reused = disk.copy(path.as_str()).reuse_external();
+        let obstacles = reused.plan().await.unwrap().obstacles;
+        assert_eq!(obstacles, [Obstacle::FormatUnknown]);
+        let raw = CopyDestination::file(&path).format("raw");
+        let obstacles = disk.copy(raw).shallow().plan().await.unwrap().obstacles;
+        assert_eq!(obstacles, [Obstacle::RawCannotBeShallow]);
+        for copy in [
+            reused,
+            disk.copy(path.as_str()).granularity(1000),
+            disk.copy(CopyDestination::xml("<domain/>")),
+        ] {
+            let error = copy.start().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
+            assert_eq!(error.procedure(), None);
+        }
+        let copy = disk.copy(CopyDestination::file(&path).format("qcow2"));
+        let copy = copy
+            .granularity(65536)
+            .buffer_size(1 << 20)
+            .bandwidth(slow());
+        let job = copy.synchronous_writes().start().await.unwrap();
+        assert_eq!(job.info().await.unwrap().unwrap().bandwidth, slow());
+        assert_eq!(job.cancel().await.unwrap(), Outcome::Cancelled);
+    })
+    .await;
+}

@@ -82,6 +82,7 @@ pub use bandwidth::{Bandwidth, InvalidBandwidth};
 pub use connection::{
     Builder, CloseCause, Connection, ConnectionState, Driver, RawReply, Reconnect,
 };
+pub use domain::block_job;
 pub use domain::{
     Backup, BackupEvidence, BackupFailure, BackupJob, BackupMode, BackupObstacle, BackupOutcome,
     BackupPlan, BackupProgress, BackupServer, BackupStats, BackupXml, BlockCopy, BlockInfo,

@@ -1,7 +1,7 @@
 //! Domains: the guests of a host.
 
 mod backup;
-mod block_job;
+pub mod block_job;
 mod checkpoint;
 mod disk;
 mod disk_size;

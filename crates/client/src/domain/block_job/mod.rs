@@ -9,6 +9,21 @@
 //!
 //! Events are asked for before the job starts, so a job that ends before the answer to its start
 //! is no less certain.
+//!
+//! # Which job
+//!
+//! | to | start | at its end |
+//! |---|---|---|
+//! | have a disk need its backing chain no more | [`Disk::pull`] | it ends by itself |
+//! | have a disk stand on a lower image | [`Disk::pull`] with [`Pull::base`] | it ends by itself |
+//! | merge the active image into one below | [`Disk::commit_active`] | [`BlockJob::pivot`] |
+//! | merge inner images | [`Disk::commit_inner`] | it ends by itself |
+//! | move a disk elsewhere | [`Disk::copy`] | [`BlockJob::pivot`] |
+//! | keep a copy of a moment | [`Disk::copy`] | [`BlockJob::cancel`], once it is ready |
+//! | do this on several disks | [`JobSet::start`] | [`JobSet::pivot`] |
+//! | back up, also what has changed only | [`Domain::backup`](crate::Domain::backup) | a job of the whole domain, with a handle of its own |
+//!
+#![doc = include_str!("pitfalls.md")]
 
 mod attach;
 mod commit;
