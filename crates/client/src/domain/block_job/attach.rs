@@ -51,6 +51,7 @@ impl BlockJob {
             return Ok(None);
         };
         subject.kind = info.kind;
+        subject.read_definition().await;
         let ready = info.is_mirror() && subject.before.as_ref().is_some_and(is_ready);
         Ok(Some(
             Monitor::new(subject, watch).found(info, ready).started(),

@@ -36,6 +36,9 @@ pub struct Evidence {
     pub before: Option<DiskDescription>,
     /// What the active image is after a pivot.
     pub destination: Option<Source>,
+    /// The image that the domain's definition named before a copy or an active commit, when it
+    /// could be asked.
+    pub defined: Option<Source>,
     /// The domain's state afterwards, when it could be asked.
     pub domain: Option<DomainStatus>,
     /// The domain's ID while the job ran, which its next start changes.
@@ -120,6 +123,7 @@ impl Evidence {
             pivot_asked: false,
             before: subject.before.clone(),
             destination: subject.destination.clone(),
+            defined: subject.defined.clone(),
             domain: None,
             domain_id: subject.instance,
             same_run: false,
@@ -181,7 +185,11 @@ impl Evidence {
             .destination
             .as_ref()
             .is_some_and(|to| now.stands_on(to));
-        if arrived && !now.stands_on(old) {
+        // Of another run, and of a domain that does not run, the definition speaks. It may have
+        // named the destination from the beginning.
+        let speaks_of_it = self.same_run
+            || (self.definition.is_some() && self.defined.as_ref() == Some(old));
+        if arrived && !now.stands_on(old) && speaks_of_it {
             return Verdict::Pivoted;
         }
         // A guest that died after a pivot was asked for may have written to the destination before

@@ -29,6 +29,7 @@ pub(super) trait Startable: Sync {
 pub(super) async fn start<J: Startable>(job: &J) -> Result<BlockJob, Error> {
     let mut subject = Subject::read(job.disk(), J::KIND).await?;
     job.check(&mut subject)?;
+    subject.read_definition().await;
     let disk = subject.disk.clone();
     let monitor = Monitor::prepare(subject).await?;
     job.send(&disk).await?;

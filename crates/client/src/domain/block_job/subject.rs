@@ -2,6 +2,7 @@
 
 use virtwire_protocol::constants::{DomainBlockJobType, DomainXmlFlags};
 
+use super::info::is_mirror;
 use crate::domain::xml::{self, Described};
 use crate::error::Cause;
 use crate::{Disk, DiskDescription, Domain, Error, Source};
@@ -18,6 +19,8 @@ pub(super) struct Subject {
     pub(super) instance: Option<u32>,
     /// The active image after a pivot.
     pub(super) destination: Option<Source>,
+    /// The image that the definition names before the job, as far as that is of interest.
+    pub(super) defined: Option<Source>,
 }
 
 impl Subject {
@@ -36,8 +39,19 @@ impl Subject {
             kind,
             instance: described.id,
             destination: before.as_ref().and_then(mirrored_to),
+            defined: None,
             before,
         }
+    }
+
+    /// Notes which image the definition names, if the job is going to change that.
+    pub(super) async fn read_definition(&mut self) {
+        if !is_mirror(self.kind) {
+            return;
+        }
+        let described = described(self.disk.domain(), DomainXmlFlags::INACTIVE).await;
+        let disk = described.ok().and_then(|of| find(of.disks, self.disk.path()));
+        self.defined = disk.and_then(|disk| disk.source);
     }
 }
 

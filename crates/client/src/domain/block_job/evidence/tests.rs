@@ -35,6 +35,7 @@ fn evidence(kind: DomainBlockJobType, before: &[&str], now: &[&str]) -> Evidence
         pivot_asked: false,
         before: Some(disk(before, None)),
         destination: None,
+        defined: None,
         domain: Some(DomainStatus {
             state: DomainState::RUNNING,
             reason: 1,
@@ -123,6 +124,25 @@ fn mirror_that_is_still_there_is_not_done_with() {
     assert_eq!(copy.resolve(), Verdict::Unknown);
     copy.job = running(DomainBlockJobType::COPY);
     assert_eq!(copy.resolve(), Verdict::Running);
+}
+
+#[test]
+fn definition_tells_of_a_pivot_only_if_it_named_the_old_image_before() {
+    let mut copy = evidence(DomainBlockJobType::COPY, &["/old"], &["/new"]);
+    copy.destination = Some(file("/new"));
+    copy.definition = Some(disk(&["/new"], None));
+    copy.same_run = false;
+    for (defined, verdict) in [
+        (None, Verdict::Unknown),
+        (Some(file("/new")), Verdict::Unknown),
+        (Some(file("/old")), Verdict::Pivoted),
+    ] {
+        copy.defined = defined;
+        assert_eq!(copy.resolve(), verdict);
+    }
+    // A transient domain that was started anew, from whatever XML.
+    copy.definition = None;
+    assert_eq!(copy.resolve(), Verdict::Unknown);
 }
 
 #[test]
