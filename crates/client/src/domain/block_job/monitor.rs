@@ -131,7 +131,8 @@ impl Monitor {
     }
 
     async fn abandoned(&self) {
-        if self.wishes.cancel_on_drop.load(Ordering::Relaxed) {
+        let under_way = self.state.borrow().is_under_way();
+        if under_way && self.wishes.cancel_on_drop.load(Ordering::Relaxed) {
             let cancelled = self
                 .subject
                 .disk
