@@ -68,6 +68,10 @@ async fn follow(shared: &Shared, story: &Story, connection: &Connection) -> Resu
         }
     };
     shared.note("the client has a handle");
+    if job.kind() != story.work.kind() {
+        // A stranger's.
+        return Ok(());
+    }
     let mut parts = JoinSet::new();
     for (number, part) in story.parts.iter().enumerate() {
         let (job, handle) = (job.clone(), handle.clone());

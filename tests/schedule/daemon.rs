@@ -274,7 +274,8 @@ impl World {
                 .push("a pivot of a job that was never ready".to_owned());
         }
         let told = self.truth.told.is_some_and(|told| told < Instant::now());
-        if told && self.truth.stranger.is_none() {
+        // A handle that has just found the job may not have heard.
+        if told && !self.story.attaches() && self.truth.stranger.is_none() {
             let what = if pivot { "pivot" } else { "cancellation" };
             self.complaints
                 .push(format!("a {what} of a job whose end was told"));
@@ -286,21 +287,20 @@ impl World {
         self.note(format!("  -> abort read, pivot: {pivot}"));
     }
 
-    /// What is told late of what was before the job.
+    /// What is told late of what was before the job: at the latest with the answer to its start.
     fn tell_old_news(&mut self) {
+        let delay = std::mem::take(&mut self.story.event_delay);
         if std::mem::take(&mut self.story.stale_stop) && self.id.is_some() {
             let stop = Lifecycle::Stopped(DomainEventStoppedDetailType::SHUTDOWN);
             let start = Lifecycle::Started(DomainEventStartedDetailType::BOOTED);
             self.emit(DomainEventKind::Lifecycle(stop), None);
             self.emit(DomainEventKind::Lifecycle(start), None);
         }
-        if std::mem::take(&mut self.story.earlier) {
+        if self.story.earlier {
             let kind = self.story.work.kind();
-            let delay = std::mem::take(&mut self.story.event_delay);
-            let status = ConnectDomainEventBlockJobStatus::CANCELED;
-            self.tell(kind, status, self.live[0], None);
-            self.story.event_delay = delay;
+            self.tell(kind, ConnectDomainEventBlockJobStatus::CANCELED, self.live[0], None);
         }
+        self.story.event_delay = delay;
     }
 
     fn register(&mut self, number: usize, request: &Request) -> Answer {
@@ -378,6 +378,9 @@ impl World {
     fn info(&mut self) -> Result<remote::DomainGetBlockJobInfoRet, Refused> {
         if self.id.is_none() {
             return Err((ErrorCode::OPERATION_INVALID, "domain is not running"));
+        }
+        if self.is_unplugged {
+            return Err((ErrorCode::INVALID_ARG, "disk not found in domain"));
         }
         let none = remote::DomainGetBlockJobInfoRet::default();
         let Some(job) = &self.job else {

@@ -22,6 +22,8 @@ pub(crate) struct Handle {
     name: Arc<str>,
     /// What is announced from here on it must hear.
     since: Instant,
+    /// The client had it then.
+    got: Instant,
     shared: Shared,
     outcome: Arc<Mutex<Option<Outcome>>>,
 }
@@ -31,6 +33,7 @@ impl Handle {
         Self {
             name: name.into().into(),
             since,
+            got: Instant::now(),
             shared: shared.clone(),
             outcome: Arc::default(),
         }
@@ -89,9 +92,7 @@ impl Handle {
     fn check(&self, outcome: &Outcome) {
         let (truth, story) = self.truth();
         let prompt = self.told_in_time(&truth);
-        let lost = truth.told.is_none_or(|told| told < self.since) || !prompt;
-        if lost && truth.stranger == Some(story.work.kind()) {
-            // Nothing on the wire tells the stranger's job from ours.
+        if self.is_confusable(&story, &truth) {
             return;
         }
         let noted = truth
@@ -119,13 +120,23 @@ impl Handle {
         }
     }
 
+    /// Whether another job may pass for ours, since nothing on the wire tells them apart.
+    fn is_confusable(&self, story: &Story, truth: &Truth) -> bool {
+        // Two jobs have ended before the client began to follow one.
+        let at_once = truth.gone.is_some_and(|gone| gone < self.got + PROMPT);
+        let stranger = truth.stranger == Some(story.work.kind());
+        (story.earlier && at_once) || (stranger && (at_once || !self.told_in_time(truth)))
+    }
+
     /// Whether the end was announced so that the handle must have heard it.
     fn told_in_time(&self, truth: &Truth) -> bool {
         let (Some(told), Some((noted, _)), Some(gone)) = (truth.told, truth.noted, truth.gone)
         else {
             return false;
         };
-        noted > self.since && told <= gone + PROMPT
+        // A domain that was started anew while the job was prepared is another.
+        let other_run = truth.stopped.is_some_and(|stopped| stopped < noted);
+        noted > self.since && told <= gone + PROMPT && !other_run
     }
 
     fn check_next(&self, next: &NextStart, story: &Story, truth: &Truth) {
@@ -133,7 +144,9 @@ impl Handle {
             (NextStart::NewImage, Definition::Same | Definition::Destination)
             | (NextStart::OtherImage(_), Definition::Other)
             | (NextStart::NoDefinition, Definition::None) => true,
-            (NextStart::NotKnown, _) => truth.stopped.is_some() || !story.cuts.is_empty(),
+            (NextStart::NotKnown, _) => {
+                story.unplugged || truth.stopped.is_some() || !story.cuts.is_empty()
+            }
             _ => false,
         };
         if !right {
@@ -156,11 +169,11 @@ impl Handle {
     /// What the evidence says must be so; when everything has calmed down it must say something.
     fn check_verdict(&self, evidence: &Evidence, truth: &Truth, calm: bool) {
         let verdict = evidence.resolve();
-        self.shared
-            .note(format!("{}: {verdict:?}, calm: {calm}", self.name));
-        let (mirror, same_run) = {
+        self.shared.note(format!("{}: {verdict:?}, calm: {calm}", self.name));
+        let (mirror, to_be_seen) = {
             let world = self.shared.lock();
-            (world.story.work.is_mirror(), world.id == Some(1))
+            let to_be_seen = world.id == Some(1) && !world.is_unplugged;
+            (world.story.work.is_mirror(), to_be_seen)
         };
         let over = truth.gone.is_some();
         // The hypervisor may have switched, and nobody has noted it.
@@ -176,7 +189,7 @@ impl Handle {
                     .is_some_and(|gone| gone + recently < Instant::now());
                 !gone || truth.stranger.is_some()
             }
-            Verdict::Unknown => !(calm && same_run && truth.stranger.is_none()),
+            Verdict::Unknown => !(calm && to_be_seen && truth.stranger.is_none()),
             _ => false,
         };
         if !right {

@@ -53,6 +53,8 @@ pub(crate) struct Story {
     pub(crate) earlier: bool,
     /// News of an earlier run of the domain come late.
     pub(crate) stale_stop: bool,
+    /// The disk is taken away after the end of the job.
+    pub(crate) unplugged: bool,
     /// Thousands of events of no consequence, all at once.
     pub(crate) storm: Option<Duration>,
     /// When somebody else ends a job that nobody has ended, and how.
@@ -160,6 +162,12 @@ pub(crate) enum Then {
     Cancel,
 }
 
+impl Story {
+    pub(crate) fn attaches(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Attach { .. }))
+    }
+}
+
 impl Work {
     pub(crate) fn kind(self) -> DomainBlockJobType {
         match self {
@@ -241,6 +249,7 @@ impl Story {
             stranger: c.once_in(8).then(|| (c.latency(), c.once_in(2))),
             earlier: c.once_in(10),
             stale_stop: c.once_in(12),
+            unplugged: c.once_in(20),
             storm: c.once_in(25).then(|| c.moment()),
             patience: Duration::from_secs(20) + c.up_to(20_000),
             outsider_pivots: c.once_in(2),

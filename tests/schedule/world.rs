@@ -79,6 +79,7 @@ pub(crate) struct World {
     pub(crate) definition: Option<Vec<&'static str>>,
     /// The chain that the XML does not show yet.
     pending: Option<&'static [&'static str]>,
+    pub(crate) is_unplugged: bool,
     pub(crate) job: Option<Job>,
     serial: u32,
     pub(crate) truth: Truth,
@@ -123,6 +124,7 @@ impl Shared {
             live: BEFORE.to_vec(),
             definition,
             pending: None,
+            is_unplugged: false,
             job: None,
             serial: 0,
             truth: Truth::default(),
@@ -233,6 +235,9 @@ impl Shared {
             let mut world = self.lock();
             if world.id.is_none() {
                 return Err((ErrorCode::OPERATION_INVALID, "domain is not running"));
+            }
+            if world.is_unplugged || (ours && world.live != BEFORE) {
+                return Err((ErrorCode::INVALID_ARG, "no such disk or image"));
             }
             if world.job.is_some() {
                 return Err((ErrorCode::BLOCK_COPY_ACTIVE, "already in active block job"));
@@ -498,6 +503,7 @@ impl World {
             self.truth.noted = Some((now, end));
         }
         self.note(format!("* libvirt takes note of the end: {end:?}"));
+        self.is_unplugged = job.ours && self.story.unplugged && self.pending.is_none();
         let status = match end {
             End::Completed | End::Pivoted => Status::COMPLETED,
             End::Cancelled => Status::CANCELED,

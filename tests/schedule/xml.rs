@@ -32,6 +32,9 @@ impl World {
     }
 
     fn disk(&self, image: &str, inner: &str) -> String {
+        if self.is_unplugged {
+            return "<name>guest</name><devices/>".to_owned();
+        }
         let kind = self.kind_of(image);
         let source = self.source(image);
         format!(

@@ -7,7 +7,7 @@ use super::monitor::Monitor;
 use super::subject::{Subject, described};
 use super::watch::Watch;
 use super::{BlockJob, BlockJobInfo};
-use crate::{Disk, DiskDescription, Domain, Error, MirrorReady};
+use crate::{Disk, DiskDescription, Domain, Error, MirrorJob, MirrorReady};
 
 /// A job that runs on one of a domain's disks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,12 +51,22 @@ impl BlockJob {
             return Ok(None);
         };
         subject.kind = info.kind;
+        if subject.before.as_ref().is_some_and(is_ending) {
+            // The XML shows the new image already.
+            subject.before = None;
+        }
         subject.read_definition().await;
         let ready = info.is_mirror() && subject.before.as_ref().is_some_and(is_ready);
         Ok(Some(
             Monitor::new(subject, watch).found(info, ready).started(),
         ))
     }
+}
+
+/// Whether a mirror has done its work and is being taken down.
+fn is_ending(disk: &DiskDescription) -> bool {
+    let mirror = disk.mirror.as_ref();
+    mirror.is_some_and(|mirror| mirror.job == MirrorJob::Ending)
 }
 
 fn is_ready(disk: &DiskDescription) -> bool {
