@@ -268,7 +268,7 @@ impl Monitor {
             return None;
         }
         let reason = VanishedReason::DomainStopped { detail };
-        Some(self.vanished_as(reason, seen))
+        Some(self.unless_announced(reason, seen).await)
     }
 
     /// The daemon announced that a mirror has done its work, which is done when it was pivoted.
@@ -405,8 +405,18 @@ impl Monitor {
         Some(self.vanished(reason).await)
     }
 
-    async fn vanished(&self, reason: VanishedReason) -> Outcome {
+    async fn vanished(&mut self, reason: VanishedReason) -> Outcome {
         let seen = Seen::gather(&self.subject.disk).await;
+        self.unless_announced(reason, seen).await
+    }
+
+    /// An ending may have been told while things were looked at.
+    async fn unless_announced(&mut self, reason: VanishedReason, seen: Seen) -> Outcome {
+        if let Some(Notice::Status(status)) = self.latest_ending(None) {
+            if let Some(outcome) = self.on_status(status).await {
+                return outcome;
+            }
+        }
         self.vanished_as(reason, seen)
     }
 
