@@ -68,6 +68,7 @@ async fn follow(shared: &Shared, story: &Story, connection: &Connection) -> Resu
         }
     };
     shared.note("the client has a handle");
+    shared.lock().truth.handled = Some(Instant::now());
     if job.kind() != story.work.kind() {
         // A stranger's.
         return Ok(());

@@ -274,8 +274,9 @@ impl World {
                 .push("a pivot of a job that was never ready".to_owned());
         }
         let told = self.truth.told.is_some_and(|told| told < Instant::now());
-        // A handle that has just found the job may not have heard.
-        if told && !self.story.attaches() && self.truth.stranger.is_none() {
+        // A handle that has just found the job may not have heard, nor one that is just made.
+        let news = self.truth.handled.is_some_and(|handled| self.truth.told > Some(handled));
+        if told && news && !self.story.attaches() && self.truth.stranger.is_none() {
             let what = if pivot { "pivot" } else { "cancellation" };
             self.complaints
                 .push(format!("a {what} of a job whose end was told"));

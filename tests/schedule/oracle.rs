@@ -124,6 +124,10 @@ impl Handle {
     fn is_confusable(&self, story: &Story, truth: &Truth) -> bool {
         // Two jobs have ended before the client began to follow one.
         let at_once = truth.gone.is_some_and(|gone| gone < self.got + PROMPT);
+        // The domain was started anew while the job was prepared, and is taken for another.
+        if truth.stopped < truth.started && truth.stopped.is_some() {
+            return true;
+        }
         let stranger = truth.stranger == Some(story.work.kind());
         (story.earlier && at_once) || (stranger && (at_once || !self.told_in_time(truth)))
     }
@@ -134,9 +138,7 @@ impl Handle {
         else {
             return false;
         };
-        // A domain that was started anew while the job was prepared is another.
-        let other_run = truth.stopped.is_some_and(|stopped| stopped < noted);
-        noted > self.since && told <= gone + PROMPT && !other_run
+        noted > self.since && told <= gone + PROMPT
     }
 
     fn check_next(&self, next: &NextStart, story: &Story, truth: &Truth) {

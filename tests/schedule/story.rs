@@ -221,7 +221,7 @@ impl Story {
             definition: match c.below(12) {
                 0 | 1 => Definition::None,
                 2 => Definition::Other,
-                3 => Definition::Destination,
+                3 if work.is_mirror() => Definition::Destination,
                 _ => Definition::Same,
             },
             works_for: c.moment(),

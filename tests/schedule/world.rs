@@ -56,6 +56,8 @@ pub(crate) struct Truth {
     pub(crate) gone: Option<Instant>,
     /// Libvirt's note, which is when it is announced.
     pub(crate) noted: Option<(Instant, End)>,
+    /// When the client had a handle.
+    pub(crate) handled: Option<Instant>,
     /// When the announcement was written to somebody who had asked for it.
     pub(crate) told: Option<Instant>,
     /// The domain stopped before libvirt had taken note, and what the job had come to by then.

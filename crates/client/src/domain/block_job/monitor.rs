@@ -183,26 +183,49 @@ impl Monitor {
             if matches!(now, Ok(Ok(Some(info))) if info.kind == self.subject.kind) {
                 return None;
             }
-            // Ours may have come while we asked, behind that of an earlier job.
-            ending = self.latest_ending(ending);
+            if matches!(now, Ok(Ok(_))) {
+                // Ours may have come while we asked, behind that of an earlier job.
+                let announced = self.announced().map(Notice::Status);
+                ending = announced.or(ending);
+            } else {
+                ending = self.latest_ending(ending);
+            }
         }
         self.on_notice(ending?).await
     }
 
     /// The last notice of an end among those that are there now.
     fn latest_ending(&mut self, mut ending: Option<Notice>) -> Option<Notice> {
-        while let Some(notice) = self.watch.try_next(&self.subject) {
-            match notice {
-                Notice::Status(Status::COMPLETED | Status::FAILED | Status::CANCELED)
+        while let Some(notice) = self.next_ending() {
+            ending = Some(notice);
+        }
+        ending
+    }
+
+    /// The last announcement of an end among the notices that are there now.
+    fn announced(&mut self) -> Option<Status> {
+        let mut announced = None;
+        while let Some(notice) = self.next_ending() {
+            if let Notice::Status(status) = notice {
+                announced = Some(status);
+            }
+        }
+        announced
+    }
+
+    /// The next notice of an end, if it is there now.
+    fn next_ending(&mut self) -> Option<Notice> {
+        loop {
+            match self.watch.try_next(&self.subject)? {
+                Notice::Status(Status::READY) => self.is_ready(),
+                notice @ (Notice::Status(Status::COMPLETED | Status::FAILED | Status::CANCELED)
                 | Notice::Stopped(_)
                 | Notice::Closed(_)
-                | Notice::Ended => ending = Some(notice),
-                Notice::Status(Status::READY) => self.is_ready(),
+                | Notice::Ended) => return Some(notice),
                 Notice::Status(_) | Notice::Look => self.look_soon(),
                 Notice::Nothing => {}
             }
         }
-        ending
     }
 
     async fn on_notice(&mut self, notice: Notice) -> Option<Outcome> {
@@ -412,7 +435,7 @@ impl Monitor {
 
     /// An ending may have been told while things were looked at.
     async fn unless_announced(&mut self, reason: VanishedReason, seen: Seen) -> Outcome {
-        if let Some(Notice::Status(status)) = self.latest_ending(None) {
+        if let Some(status) = self.announced() {
             if let Some(outcome) = self.on_status(status).await {
                 return outcome;
             }
