@@ -302,6 +302,8 @@ impl Monitor {
         let deadline = Instant::now() + XML_GRACE;
         let mut pause = Duration::from_millis(10);
         loop {
+            // The last look begins when the XML has had its time, however long the looks take.
+            let is_last = Instant::now() >= deadline;
             let seen = Seen::gather(&self.subject.disk).await;
             let contradicted = seen.runs_as(self.subject.instance) && self.is_unchanged(&seen);
             if !contradicted {
@@ -311,7 +313,7 @@ impl Monitor {
                 };
                 return Outcome::Pivoted(next);
             }
-            if Instant::now() >= deadline {
+            if is_last {
                 return self.vanished_as(VanishedReason::Contradicted, seen);
             }
             sleep(pause).await;
