@@ -135,7 +135,8 @@ async fn abandon(
     let (over, connected) = {
         let disk = job.disk();
         let connected = disk.domain().connection().close_cause().is_none();
-        (job.outcome().is_some(), connected)
+        let told = shared.lock().truth.told.is_some();
+        (told || job.outcome().is_some(), connected)
     };
     let before = shared.lock().truth.aborts_heard;
     drop(job);

@@ -275,8 +275,11 @@ impl World {
         }
         let told = self.truth.told.is_some_and(|told| told < Instant::now());
         // A handle that has just found the job may not have heard, nor one that is just made.
-        let news = self.truth.handled.is_some_and(|handled| self.truth.told > Some(handled));
-        if told && news && !self.story.attaches() && self.truth.stranger.is_none() {
+        let news = self
+            .truth
+            .handled
+            .is_some_and(|handled| self.truth.told > Some(handled));
+        if told && news && self.story.is_simple() && self.truth.stranger.is_none() {
             let what = if pivot { "pivot" } else { "cancellation" };
             self.complaints
                 .push(format!("a {what} of a job whose end was told"));
@@ -291,7 +294,7 @@ impl World {
     /// What is told late of what was before the job: at the latest with the answer to its start.
     fn tell_old_news(&mut self) {
         let delay = std::mem::take(&mut self.story.event_delay);
-        if std::mem::take(&mut self.story.stale_stop) && self.id.is_some() {
+        if self.story.stale_stop && self.id.is_some() {
             let stop = Lifecycle::Stopped(DomainEventStoppedDetailType::SHUTDOWN);
             let start = Lifecycle::Started(DomainEventStartedDetailType::BOOTED);
             self.emit(DomainEventKind::Lifecycle(stop), None);
@@ -299,7 +302,12 @@ impl World {
         }
         if self.story.earlier {
             let kind = self.story.work.kind();
-            self.tell(kind, ConnectDomainEventBlockJobStatus::CANCELED, self.live[0], None);
+            self.tell(
+                kind,
+                ConnectDomainEventBlockJobStatus::CANCELED,
+                self.live[0],
+                None,
+            );
         }
         self.story.event_delay = delay;
     }

@@ -138,7 +138,9 @@ impl Handle {
         else {
             return false;
         };
-        noted > self.since && told <= gone + PROMPT
+        // The domain's end overtakes that of a job which ended before the answer to its start.
+        let stopped = truth.stopped.is_some_and(|stopped| stopped < self.got);
+        noted > self.since && told <= gone + PROMPT && !stopped
     }
 
     fn check_next(&self, next: &NextStart, story: &Story, truth: &Truth) {
@@ -171,7 +173,8 @@ impl Handle {
     /// What the evidence says must be so; when everything has calmed down it must say something.
     fn check_verdict(&self, evidence: &Evidence, truth: &Truth, calm: bool) {
         let verdict = evidence.resolve();
-        self.shared.note(format!("{}: {verdict:?}, calm: {calm}", self.name));
+        self.shared
+            .note(format!("{}: {verdict:?}, calm: {calm}", self.name));
         let (mirror, to_be_seen) = {
             let world = self.shared.lock();
             let to_be_seen = world.id == Some(1) && !world.is_unplugged;

@@ -163,8 +163,14 @@ pub(crate) enum Then {
 }
 
 impl Story {
-    pub(crate) fn attaches(&self) -> bool {
-        self.parts.iter().any(|part| matches!(part, Part::Attach { .. }))
+    /// Whether a client that was told of the end has nothing else to find out first.
+    pub(crate) fn is_simple(&self) -> bool {
+        let attaches = self
+            .parts
+            .iter()
+            .any(|part| matches!(part, Part::Attach { .. }));
+        let disturbed = self.stale_stop || self.earlier || self.stop.is_some();
+        !attaches && !disturbed && self.cuts.is_empty()
     }
 }
 

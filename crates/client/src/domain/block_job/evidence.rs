@@ -187,8 +187,8 @@ impl Evidence {
             .is_some_and(|to| now.stands_on(to));
         // Of another run, and of a domain that does not run, the definition speaks. It may have
         // named the destination from the beginning.
-        let speaks_of_it = self.same_run
-            || (self.definition.is_some() && self.defined.as_ref() == Some(old));
+        let speaks_of_it =
+            self.same_run || (self.definition.is_some() && self.defined.as_ref() == Some(old));
         if arrived && !now.stands_on(old) && speaks_of_it {
             return Verdict::Pivoted;
         }

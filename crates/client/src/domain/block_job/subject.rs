@@ -50,7 +50,9 @@ impl Subject {
             return;
         }
         let described = described(self.disk.domain(), DomainXmlFlags::INACTIVE).await;
-        let disk = described.ok().and_then(|of| find(of.disks, self.disk.path()));
+        let disk = described
+            .ok()
+            .and_then(|of| find(of.disks, self.disk.path()));
         self.defined = disk.and_then(|disk| disk.source);
     }
 }
