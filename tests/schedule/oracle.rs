@@ -194,6 +194,8 @@ impl Handle {
                     .is_some_and(|gone| gone + recently < Instant::now());
                 !gone || truth.stranger.is_some()
             }
+            // A daemon that was killed meanwhile takes a cancellation for a pivot, or the reverse.
+            Verdict::Unknown if mirror && (evidence.cancel_asked || evidence.pivot_asked) => true,
             Verdict::Unknown => !(calm && to_be_seen && truth.stranger.is_none()),
             _ => false,
         };

@@ -23,7 +23,8 @@ mod guest;
 mod hypervisor;
 mod idle;
 mod job_set;
-mod mirrorless;
+mod killed;
+
 mod network;
 mod raw;
 mod served;

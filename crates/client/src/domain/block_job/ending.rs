@@ -1,6 +1,5 @@
 //! How a handle ends its job: it asks, and the outcome says what became of it.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
@@ -8,8 +7,8 @@ use virtwire_protocol::constants::{DomainBlockJobAbortFlags, ErrorCode};
 
 use super::info::is_mirror;
 use super::{BlockJob, Outcome, Readiness};
-use crate::Error;
 use crate::error::Cause;
+use crate::{Error, Execution};
 
 /// How long a job may go on after the daemon refused to end it, before the refusal counts.
 const ENDING_GRACE: Duration = Duration::from_secs(5);
@@ -100,7 +99,6 @@ impl BlockJob {
                 return Ok(outcome);
             }
             let until = *patience.get_or_insert_with(|| Instant::now() + READY_GRACE);
-            self.wishes.pivot_asked.store(true, Ordering::Relaxed);
             let flags = DomainBlockJobAbortFlags::ASYNC | DomainBlockJobAbortFlags::PIVOT;
             match self.ask_to_end(flags).await {
                 Reply::Taken => return Ok(self.wait().await),
@@ -152,7 +150,23 @@ impl BlockJob {
 
     async fn ask_to_end(&self, flags: DomainBlockJobAbortFlags) -> Reply {
         let disk = self.disk();
-        match disk.abort_job(flags).await {
+        let (asked, other) = match flags.contains(DomainBlockJobAbortFlags::PIVOT) {
+            true => (&self.wishes.pivots, &self.wishes.cancels),
+            false => (&self.wishes.cancels, &self.wishes.pivots),
+        };
+        // Before it is sent: the end may be told before the answer comes, or the future dropped.
+        asked.add();
+        let answer = disk.abort_job(flags).await;
+        match &answer {
+            // The daemon takes one such request for a job: it had not taken another before.
+            Ok(()) => other.forget(),
+            Err(error) => {
+                if let Some(Execution::NotSent | Execution::Rejected) = error.execution() {
+                    asked.remove();
+                }
+            }
+        }
+        match answer {
             Ok(()) => Reply::Taken,
             Err(error)
                 if error.is_closed() && disk.domain().connection().close_cause().is_none() =>

@@ -30,8 +30,12 @@ pub struct Evidence {
     pub kind: DomainBlockJobType,
     /// The last figures seen.
     pub last_info: Option<BlockJobInfo>,
-    /// Whether a [pivot](crate::BlockJob::pivot) was asked for by this handle.
+    /// Whether the daemon has taken a request of this handle to [pivot](crate::BlockJob::pivot),
+    /// or may have.
     pub pivot_asked: bool,
+    /// Whether the daemon has taken a request of this handle to
+    /// [cancel](crate::BlockJob::cancel), or may have.
+    pub cancel_asked: bool,
     /// The disk before the job, backing chain included.
     pub before: Option<DiskDescription>,
     /// What the active image is after a pivot.
@@ -100,7 +104,9 @@ pub enum VanishedReason {
     NoEvent,
     /// The daemon sends no events any more; the job may still run.
     EventsEnded,
-    /// The daemon announced a pivot, and yet the XML goes on to name the image from before it.
+    /// The daemon announced a pivot that cannot be believed: the XML goes on to name the image from
+    /// before it, or the daemon had taken a cancellation before. A daemon that was killed while a
+    /// mirror ended may take either end for the other, and writes it into its XML.
     Contradicted,
     /// The daemon says that a copy or an active commit runs, and its XML has no mirror for it: a
     /// daemon that was killed while it started the job knows half of it afterwards, and announces
@@ -121,6 +127,7 @@ impl Evidence {
             kind: subject.kind,
             last_info,
             pivot_asked: false,
+            cancel_asked: false,
             before: subject.before.clone(),
             destination: subject.destination.clone(),
             defined: subject.defined.clone(),
@@ -156,6 +163,9 @@ impl Evidence {
         let (Some(before), Some(now)) = (&self.before, &self.disk) else {
             return Verdict::Unknown;
         };
+        if matches!(self.reason, VanishedReason::Contradicted) {
+            return Verdict::Unknown;
+        }
         let idle = match self.job {
             JobAfterwards::Running(info) if self.same_run && info.kind == self.kind => {
                 return Verdict::Running;
@@ -189,14 +199,14 @@ impl Evidence {
         // named the destination from the beginning.
         let speaks_of_it =
             self.same_run || (self.definition.is_some() && self.defined.as_ref() == Some(old));
-        if arrived && !now.stands_on(old) && speaks_of_it {
+        // What was asked for decides what can be believed. A guest that died after a pivot was asked
+        // for may have written to the destination before libvirt took note; and a daemon that was
+        // killed while the job ended takes a pivot for a cancellation, or the reverse.
+        if arrived && !now.stands_on(old) && speaks_of_it && !self.cancel_asked {
             return Verdict::Pivoted;
         }
-        // A guest that died after a pivot was asked for may have written to the destination before
-        // libvirt took note.
-        let may_have_pivoted = self.pivot_asked && !self.same_run;
         let unchanged = now.source.as_ref() == Some(old) && now.mirror.is_none();
-        if unchanged && idle && !may_have_pivoted {
+        if unchanged && idle && !self.pivot_asked {
             return Verdict::NotDone;
         }
         Verdict::Unknown
@@ -317,7 +327,7 @@ impl fmt::Display for VanishedReason {
             Self::NoEvent => f.write_str("the job is gone and no event said how it ended"),
             Self::EventsEnded => f.write_str("the daemon sends no events any more"),
             Self::Contradicted => {
-                f.write_str("a pivot was announced, but the XML names the old image")
+                f.write_str("a pivot was announced that other evidence speaks against")
             }
             Self::NoMirror => f.write_str("the daemon knows only half of the job"),
             Self::Unwatched => f.write_str("the task that watched the job was stopped"),

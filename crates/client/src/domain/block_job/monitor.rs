@@ -1,7 +1,7 @@
 //! The task that follows one block job from before its start to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -59,7 +59,33 @@ impl JobState {
 pub(super) struct Wishes {
     pub(super) pace: Arc<Pace>,
     pub(super) cancel_on_drop: AtomicBool,
-    pub(super) pivot_asked: AtomicBool,
+    pub(super) pivots: Requests,
+    pub(super) cancels: Requests,
+}
+
+/// How many requests of one kind the daemon has taken, or may have.
+#[derive(Debug, Default)]
+pub(super) struct Requests(AtomicUsize);
+
+impl Requests {
+    pub(super) fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn remove(&self) {
+        let less = |count: usize| count.checked_sub(1);
+        let _ = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+    }
+
+    pub(super) fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Relaxed) > 0
+    }
 }
 
 /// Follows one job.
@@ -72,6 +98,8 @@ pub(super) struct Monitor {
     meter: Meter,
     /// Whether something was missed, and the XML has to tell whether it was important.
     look: bool,
+    /// Whether the connection was lost meanwhile.
+    interrupted: bool,
     /// Since when the XML has had no mirror for a job that is one.
     mirrorless: Option<Instant>,
 }
@@ -95,6 +123,7 @@ impl Monitor {
             wishes: Arc::default(),
             meter: Meter::default(),
             look: false,
+            interrupted: false,
             mirrorless: None,
         }
     }
@@ -223,6 +252,7 @@ impl Monitor {
                 | Notice::Closed(_)
                 | Notice::Ended) => return Some(notice),
                 Notice::Status(_) | Notice::Look => self.look_soon(),
+                Notice::Interrupted => self.interrupted(),
                 Notice::Nothing => {}
             }
         }
@@ -234,6 +264,10 @@ impl Monitor {
             Notice::Status(status) => return self.on_status(status).await,
             Notice::Look => {
                 self.look_soon();
+                return None;
+            }
+            Notice::Interrupted => {
+                self.interrupted();
                 return None;
             }
             Notice::Stopped(detail) => return self.on_stopped(detail).await,
@@ -274,6 +308,12 @@ impl Monitor {
         self.wishes.pace.hurry();
     }
 
+    /// The daemon may be another one.
+    fn interrupted(&mut self) {
+        self.interrupted = true;
+        self.look_soon();
+    }
+
     /// Something may have happened that no event tells.
     fn look_soon(&mut self) {
         self.look = true;
@@ -305,7 +345,8 @@ impl Monitor {
             // The last look begins when the XML has had its time, however long the looks take.
             let is_last = Instant::now() >= deadline;
             let seen = Seen::gather(&self.subject.disk).await;
-            let contradicted = seen.runs_as(self.subject.instance) && self.is_unchanged(&seen);
+            let unchanged = seen.runs_as(self.subject.instance) && self.is_unchanged(&seen);
+            let contradicted = unchanged || (self.interrupted && self.is_cancelled());
             if !contradicted {
                 let next = match &seen.disk {
                     Some(_) => seen.next_start(&self.subject),
@@ -319,6 +360,13 @@ impl Monitor {
             sleep(pause).await;
             pause *= 2;
         }
+    }
+
+    /// Whether the daemon has taken a request to cancel the job, or may have. libvirt then says
+    /// that it was cancelled, however it ended, unless it is killed in between: QEMU calls the end
+    /// of a ready mirror completed in either case, and the next daemon takes that for a pivot.
+    fn is_cancelled(&self) -> bool {
+        self.wishes.cancels.any()
     }
 
     /// Whether the XML goes on to name the image from before the job as the active one.
@@ -447,7 +495,8 @@ impl Monitor {
 
     fn vanished_as(&self, reason: VanishedReason, seen: Seen) -> Outcome {
         let mut evidence = Evidence::new(reason, &self.subject, self.last_info()).with(seen);
-        evidence.pivot_asked = self.wishes.pivot_asked.load(Ordering::Relaxed);
+        evidence.pivot_asked = self.wishes.pivots.any();
+        evidence.cancel_asked = self.is_cancelled();
         Outcome::Vanished(Box::new(evidence))
     }
 

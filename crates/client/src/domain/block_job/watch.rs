@@ -31,6 +31,9 @@ pub(super) enum Notice {
     Stopped(Option<DomainEventStoppedDetailType>),
     /// Something was missed, or the domain has been started: things have to be looked at.
     Look,
+    /// As [`Look`](Self::Look), since the connection was lost and is there again: perhaps to
+    /// another daemon.
+    Interrupted,
     /// The connection is closed.
     Closed(Arc<CloseCause>),
     /// No event will come any more.
@@ -81,6 +84,7 @@ impl Notice {
             Ok(event) => Self::of_event(event.kind, subject),
             Err(EventError::Closed(cause)) => Self::Closed(cause),
             Err(error) if error.is_end() => Self::Ended,
+            Err(EventError::Gap) => Self::Interrupted,
             Err(error) if error.is_loss() => Self::Look,
             Err(_) => Self::Nothing,
         }

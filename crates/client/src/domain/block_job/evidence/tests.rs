@@ -33,6 +33,7 @@ fn evidence(kind: DomainBlockJobType, before: &[&str], now: &[&str]) -> Evidence
         kind,
         last_info: None,
         pivot_asked: false,
+        cancel_asked: false,
         before: Some(disk(before, None)),
         destination: None,
         defined: None,
@@ -153,6 +154,28 @@ fn guest_that_died_after_a_pivot_was_asked_for_leaves_it_open() {
     assert_eq!(copy.resolve(), Verdict::NotDone);
     copy.pivot_asked = true;
     assert_eq!(copy.resolve(), Verdict::Unknown);
+}
+
+#[test]
+fn what_was_asked_for_decides_what_is_believed() {
+    let kind = DomainBlockJobType::ACTIVE_COMMIT;
+    let mut pivoted = evidence(kind, &["/top", "/base"], &["/base"]);
+    pivoted.destination = Some(file("/base"));
+    assert_eq!(pivoted.resolve(), Verdict::Pivoted);
+    // A daemon that was killed while it cancelled takes that for a pivot.
+    pivoted.cancel_asked = true;
+    assert_eq!(pivoted.resolve(), Verdict::Unknown);
+
+    let mut unchanged = evidence(DomainBlockJobType::COPY, &["/old"], &["/old"]);
+    unchanged.destination = Some(file("/new"));
+    unchanged.cancel_asked = true;
+    assert_eq!(unchanged.resolve(), Verdict::NotDone);
+    // And the other way round.
+    unchanged.pivot_asked = true;
+    assert_eq!(unchanged.resolve(), Verdict::Unknown);
+    unchanged.pivot_asked = false;
+    unchanged.reason = VanishedReason::Contradicted;
+    assert_eq!(unchanged.resolve(), Verdict::Unknown);
 }
 
 #[test]
