@@ -8,6 +8,7 @@ mod disk;
 mod domain;
 mod event;
 mod filesystem;
+mod operand;
 mod size;
 mod snapshot;
 
@@ -33,6 +34,7 @@ pub(crate) use self::event::{
     Event, NetEvent, NodedevEvent, PoolEvent, QemuMonitorEvent, SecretEvent, Wait, Which,
 };
 pub(crate) use self::filesystem::Mountpoints;
+pub(crate) use self::operand::in_place;
 use self::size::{bytes, kibibytes};
 pub(crate) use self::snapshot::SnapshotCreateAs;
 

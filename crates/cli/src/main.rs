@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(args::in_place(std::env::args_os().collect()));
     let output = Output::new(arguments.json, arguments.quiet);
     match run(&arguments, output) {
         Ok(code) => code,

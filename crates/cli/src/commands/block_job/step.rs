@@ -20,8 +20,11 @@ impl Step for JobStep<'_> {
 
     fn figures(&self) -> String {
         let progress = &self.progress;
-        let (current, end) = (HumanBytes(progress.current), HumanBytes(progress.end));
-        let mut text = format!("  {current} of {end}, limit {}", progress.bandwidth);
+        let mut text = match self.part() {
+            Some((current, end)) => format!("  {} of {}", HumanBytes(current), HumanBytes(end)),
+            None => "  no figures".to_owned(),
+        };
+        text.push_str(&format!(", limit {}", progress.bandwidth));
         if let Some(rate) = progress.rate {
             text.push_str(&format!(", {}/s", HumanBytes(rate)));
         }

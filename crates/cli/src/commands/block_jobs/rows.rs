@@ -17,6 +17,9 @@ const REMEMBERED: Duration = Duration::from_secs(10);
 /// How long the daemon may still have a job whose end it has announced.
 const ENDING: Duration = Duration::from_secs(1);
 
+/// The shortest time over which a rate is worth anything: the daemon's figures move in steps.
+const SAMPLE: Duration = Duration::from_millis(250);
+
 /// Every job that runs or has just ended, by domain and disk.
 #[derive(Debug, Default)]
 pub(super) struct Rows(BTreeMap<(String, Uuid, String), Row>);
@@ -36,7 +39,8 @@ struct Row {
     state: State,
     /// Bytes a second, once two figures are known.
     rate: Option<f64>,
-    asked: Instant,
+    /// Where the job was, and when: what the next rate is reckoned from.
+    sample: (u64, Instant),
     changed: bool,
 }
 
@@ -157,7 +161,7 @@ impl Row {
             info,
             state: State::Running,
             rate: None,
-            asked: now,
+            sample: (info.current, now),
             changed: true,
         }
     }
@@ -174,17 +178,17 @@ impl Row {
             // Another job has begun on the disk.
             _ => *self = Self::new(&self.disk, info, now),
         }
-        let time = now.duration_since(self.asked).as_secs_f64();
-        if time > 0.0 {
-            let bytes = info.current.saturating_sub(self.info.current);
-            let rate = bytes as f64 / time;
+        let (before, since) = self.sample;
+        let time = now.duration_since(since);
+        if time >= SAMPLE {
+            let rate = info.current.saturating_sub(before) as f64 / time.as_secs_f64();
             // A figure that is shown should not jump about.
             self.rate = Some(self.rate.map_or(rate, |before| 0.6 * before + 0.4 * rate));
+            self.sample = (info.current, now);
         }
         let figures = |info: &BlockJobInfo| (info.current, info.end, info.bandwidth);
         self.changed |= figures(&info) != figures(&self.info);
         self.info = info;
-        self.asked = now;
         if info.ready {
             self.ready();
         }
@@ -247,6 +251,9 @@ impl Row {
     /// How long the job will take at this rate.
     fn left(&self) -> Option<Duration> {
         let rate = self.rate.filter(|&rate| rate >= 1.0)?;
+        if self.state != State::Running {
+            return None;
+        }
         let bytes = self.info.end.saturating_sub(self.info.current);
         Duration::try_from_secs_f64(bytes as f64 / rate).ok()
     }

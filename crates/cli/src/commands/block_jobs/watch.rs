@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, interval_at};
 use virtwire::constants::{DomainEventId, DomainEventType};
 use virtwire::event::{DomainEvent, DomainEventKind, EventError, EventStream};
 use virtwire::{Connection, Domain};
@@ -60,7 +60,8 @@ pub(super) async fn run(
 impl Watch<'_> {
     /// Shows what happens until that is not possible any more.
     async fn follow(&mut self, mut events: EventStream<DomainEvent>, pace: Duration) -> Failure {
-        let mut ask = interval(pace);
+        // The first look at everything has their figures already.
+        let mut ask = interval_at(tokio::time::Instant::now() + pace, pace);
         ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut scan = interval(SCAN);
         scan.set_missed_tick_behavior(MissedTickBehavior::Delay);
