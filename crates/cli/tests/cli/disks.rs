@@ -23,9 +23,11 @@ fn sizes_are_shown_and_set_as_with_virsh() {
          domblkthreshold guest vda[3] 4096
          domblkthreshold guest vdz 1
          domfsfreeze guest
+         domfsfreeze guest
          domfsthaw guest
-         domfsfreeze guest /
-         domfsthaw guest --mountpoint /",
+         domfsfreeze guest --mountpoint /
+         domfsthaw guest
+         domfsthaw guest /",
     );
 }
 

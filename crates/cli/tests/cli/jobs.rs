@@ -7,6 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use serde_json::Value;
+use virtwire::RemoteError;
+use virtwire::constants::{ErrorCode, ErrorDomain};
+use virtwire::remote::DomainFsfreeze;
 use virtwire_sim::BlockJobFault;
 
 use crate::Run;
@@ -294,17 +297,26 @@ fn pulls_of_several_disks_are_apart() {
 #[test]
 fn a_guest_is_frozen_while_it_is_pivoted() {
     let host = Host::start();
-    let run = host.run("blockcommit guest vda vdb --active --pivot --quiesce");
-    // Nothing can freeze a simulated one.
+    let refusal = RemoteError::new(ErrorCode::AGENT_UNRESPONSIVE, ErrorDomain::QEMU, "asleep");
+    host.simulator.fail_next::<DomainFsfreeze>(refusal);
+    let line = "blockcommit guest vda vdb --active --pivot --quiesce";
+    let run = host.run(line);
     assert_eq!((run.status, run.stdout.as_str()), (1, ""), "{run:?}");
-    assert!(
-        run.stderr.contains("error: nothing is pivoted: "),
-        "{run:?}"
-    );
+    let message = "error: nothing is pivoted: asleep (AGENT_UNRESPONSIVE, code 86)\n";
+    assert!(run.stderr.ends_with(message), "{run:?}");
     let jobs = host.run("--json blockjobs").json();
     assert_eq!(
         (&jobs[0]["state"], &jobs[1]["state"]),
         (&"ready".into(), &"ready".into())
+    );
+    for disk in ["vda", "vdb"] {
+        host.run(&format!("blockjob guest {disk} --abort")).text();
+    }
+    assert_eq!(host.run(line).text().lines().count(), 2);
+    // It is thawed again.
+    assert_eq!(
+        host.run("domfsfreeze guest").text(),
+        "Froze 2 filesystem(s)\n"
     );
 }
 

@@ -13,6 +13,7 @@ mod misuse;
 mod state;
 mod twins;
 mod words;
+mod workflow;
 
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;

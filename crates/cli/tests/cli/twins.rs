@@ -85,7 +85,7 @@ impl Host {
     }
 }
 
-/// The guest, defined and running.
+/// The guest, running, with an agent.
 fn xml() -> String {
     let disks: String = ["vda", "vdb"]
         .iter()
@@ -101,6 +101,7 @@ fn xml() -> String {
          <uuid>11111111-2222-3333-4444-555555555555</uuid>\
          <os><type arch='x86_64' machine='pc'>hvm</type></os>\
          <devices>{disks}<disk type='file' device='cdrom'><target dev='sda' bus='sata'/></disk>\
+         <channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>\
          </devices></domain>"
     )
 }
