@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use futures_util::stream::{FuturesUnordered, StreamExt, select_all};
 use virtwire::constants::DomainBlockJobAbortFlags;
-use virtwire::{BlockJob, JobSet, Outcome, Readiness, SetEnd};
+use virtwire::{BlockJob, Disk, JobSet, Outcome, Readiness, SetEnd};
 
 use super::step::JobStep;
 use super::words::Words;
@@ -88,7 +88,7 @@ pub(super) async fn wait(
     let cause = watch(set.jobs(), terms, interrupt, &mut display).await?;
     let mut ends = match cause {
         None => conclude(set, terms.goal, interrupt).await?,
-        Some(_) => Ends::of(cancel(set, terms.asynchronous, interrupt).await),
+        Some(_) => Ends::of(cancel(set.jobs(), terms.asynchronous, interrupt).await),
     };
     ends.cause = cause.or(ends.cause);
     for (place, end) in ends.ends.iter().enumerate() {
@@ -169,7 +169,7 @@ async fn conclude(set: &JobSet, goal: Goal, interrupt: &mut Interrupt) -> Result
             tokio::select! {
                 end = set.pivot() => {
                     let end = end.map_err(Failure::doing("nothing is pivoted"))?;
-                    let mut ends = Ends::of_set(end, "pivot");
+                    let mut ends = Ends::of_pivots(end);
                     ends.cause = ends.failed().map(Cause::Failed);
                     Ok(ends)
                 }
@@ -180,7 +180,7 @@ async fn conclude(set: &JobSet, goal: Goal, interrupt: &mut Interrupt) -> Result
         }
         Goal::Finished => {
             let all_ready = jobs.iter().all(BlockJob::is_ready);
-            let ends = cancel(set, false, interrupt).await;
+            let ends = cancel(jobs, false, interrupt).await;
             Ok(Ends::of(ends.into_iter().map(|end| match end {
                 Ok(End::Over(Outcome::Cancelled)) if all_ready => Ok(End::Finished),
                 end => end,
@@ -191,27 +191,38 @@ async fn conclude(set: &JobSet, goal: Goal, interrupt: &mut Interrupt) -> Result
 
 /// Cancels the jobs; a further interrupt ends the wait for them.
 async fn cancel(
-    set: &JobSet,
+    jobs: &[BlockJob],
     asynchronous: bool,
     interrupt: &mut Interrupt,
 ) -> Vec<Result<End, Failure>> {
-    let jobs = set.jobs();
     if asynchronous {
         return join_all(jobs.iter().map(request)).await;
     }
     tokio::select! {
-        end = set.cancel() => Ends::of_set(end, "abort").ends,
+        ends = join_all(jobs.iter().map(cancelled)) => ends,
         () = interrupt.wait() => jobs.iter().map(|job| known(job, End::Cancelling)).collect(),
     }
+}
+
+async fn cancelled(job: &BlockJob) -> Result<End, Failure> {
+    let outcome = job.cancel().await;
+    outcome
+        .map(End::Over)
+        .map_err(Failure::doing(cannot("abort", job.disk())))
 }
 
 /// Asks for a job's end, and does not wait for it.
 async fn request(job: &BlockJob) -> Result<End, Failure> {
     if job.outcome().is_none() {
         let disk = job.disk();
-        disk.abort_job(DomainBlockJobAbortFlags::ASYNC).await?;
+        let asked = disk.abort_job(DomainBlockJobAbortFlags::ASYNC).await;
+        asked.map_err(Failure::doing(cannot("abort", disk)))?;
     }
     known(job, End::Cancelling)
+}
+
+fn cannot(what: &str, disk: &Disk) -> String {
+    format!("failed to {what} job for disk {}", disk.path())
 }
 
 /// The outcome of a job, if it is over.
@@ -249,11 +260,10 @@ impl Ends {
         })
     }
 
-    /// `doing` says what a job was asked for that could not be done.
-    fn of_set(set: SetEnd, doing: &str) -> Self {
+    fn of_pivots(set: SetEnd) -> Self {
         let frozen = set.thaw_error().map(ToString::to_string);
         let ends = set.into_disks().into_iter().map(|disk| {
-            let doing = format!("failed to {doing} job for disk {}", disk.disk.path());
+            let doing = cannot("pivot", &disk.disk);
             disk.end.map(End::Over).map_err(Failure::doing(doing))
         });
         Self {

@@ -1,5 +1,6 @@
 //! `blockjobs`: the jobs of all domains, once or live.
 
+mod questions;
 mod rows;
 mod scan;
 mod screen;
@@ -28,6 +29,8 @@ pub(super) async fn run(
         return watch::run(connection, only, args, output).await;
     }
     let mut rows = Rows::default();
-    rows.replace(scan::all(connection, only.as_ref()).await?, Instant::now());
+    for (domain, found) in scan::all(connection, only).await? {
+        rows.replace(&domain, found, Instant::now());
+    }
     Ok(Report::table(rows.documents().into(), rows.table()))
 }

@@ -1,11 +1,12 @@
 //! What is shown of each job: the latest figures, how fast they change, and how it ended.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use virtwire::constants::{ConnectDomainEventBlockJobStatus as Status, DomainBlockJobType as Kind};
-use virtwire::{BlockJobInfo, Disk, RunningBlockJob, Uuid};
+use virtwire::{BlockJobInfo, Disk, Domain, RunningBlockJob, Uuid};
 
 use crate::commands::block_job::{info_json, kind_text};
 use crate::commands::with_disk;
@@ -45,45 +46,54 @@ struct Row {
 }
 
 impl Rows {
-    /// Takes in what a look at everything has found: what is not there any more has ended.
-    pub(super) fn replace(&mut self, found: Vec<RunningBlockJob>, now: Instant) {
-        let keys: Vec<_> = found.iter().map(|found| key(&found.disk)).collect();
-        for (_, row) in self.0.iter_mut().filter(|(key, _)| !keys.contains(key)) {
-            row.end("gone", now);
+    /// Takes in what a look at a domain has found: what is not there any more has ended.
+    pub(super) fn replace(&mut self, domain: &Domain, found: Vec<RunningBlockJob>, asked: Instant) {
+        let there: Vec<_> = found.iter().map(|found| key(&found.disk)).collect();
+        let uuid = domain.uuid();
+        for (_, row) in self
+            .0
+            .iter_mut()
+            .filter(|(key, _)| key.1 == uuid && !there.contains(key))
+        {
+            row.end("gone", Instant::now());
         }
         for found in found {
-            self.update(&found.disk, found.info, now);
+            self.update(&found.disk, found.info, asked);
         }
     }
 
-    fn update(&mut self, disk: &Disk, info: BlockJobInfo, now: Instant) {
-        let row = self
-            .0
-            .entry(key(disk))
-            .or_insert_with(|| Row::new(disk, info, now));
-        row.update(info, now);
+    /// Takes in which domains run: the jobs of others have ended.
+    pub(super) fn keep_domains(&mut self, domains: &[Domain], now: Instant) {
+        let running: HashSet<_> = domains.iter().map(Domain::uuid).collect();
+        for (key, row) in &mut self.0 {
+            if !running.contains(&key.1) {
+                row.end("gone", now);
+            }
+        }
+    }
+
+    fn update(&mut self, disk: &Disk, info: BlockJobInfo, asked: Instant) {
+        match self.0.entry(key(disk)) {
+            Entry::Occupied(mut row) => row.get_mut().update(info, asked),
+            Entry::Vacant(place) => {
+                place.insert(Row::new(disk, info));
+            }
+        }
     }
 
     /// Takes in the answer to a question about one job.
-    pub(super) fn answer(&mut self, disk: &Disk, info: Option<BlockJobInfo>, now: Instant) {
+    pub(super) fn answer(&mut self, disk: &Disk, info: Option<BlockJobInfo>, asked: Instant) {
         match (info, self.0.get_mut(&key(disk))) {
-            (Some(info), _) => self.update(disk, info, now),
-            (None, Some(row)) => row.end("gone", now),
+            (Some(info), _) => self.update(disk, info, asked),
+            (None, Some(row)) => row.end("gone", Instant::now()),
             (None, None) => {}
         }
     }
 
-    /// Takes in the announcement of a job's end, or of its readiness. `false` for a job that was
-    /// not known.
-    pub(super) fn announced(
-        &mut self,
-        disk: &Disk,
-        kind: Kind,
-        status: Status,
-        now: Instant,
-    ) -> bool {
+    /// Takes in the announcement of a job's end, or of its readiness.
+    pub(super) fn announced(&mut self, disk: &Disk, kind: Kind, status: Status, now: Instant) {
         let Some(row) = self.0.get_mut(&key(disk)) else {
-            return false;
+            return;
         };
         match status {
             Status::READY => row.ready(),
@@ -95,7 +105,6 @@ impl Rows {
             Status::FAILED => row.end("failed", now),
             _ => row.end("ended", now),
         }
-        true
     }
 
     /// The domain has stopped, and its jobs with it.
@@ -155,13 +164,17 @@ fn key(disk: &Disk) -> (String, Uuid, String) {
 }
 
 impl Row {
-    fn new(disk: &Disk, info: BlockJobInfo, now: Instant) -> Self {
+    fn new(disk: &Disk, info: BlockJobInfo) -> Self {
         Self {
             disk: disk.clone(),
             info,
-            state: State::Running,
+            state: if info.ready {
+                State::Ready
+            } else {
+                State::Running
+            },
             rate: None,
-            sample: (info.current, now),
+            sample: (info.current, Instant::now()),
             changed: true,
         }
     }
@@ -170,14 +183,15 @@ impl Row {
         matches!(self.state, State::Ended(..))
     }
 
-    fn update(&mut self, info: BlockJobInfo, now: Instant) {
+    fn update(&mut self, info: BlockJobInfo, asked: Instant) {
         match self.state {
-            // The daemon may still have it for a moment.
-            State::Ended(_, since) if now.duration_since(since) < ENDING => return,
+            // The daemon was asked before, or may still have had it for a moment.
+            State::Ended(_, since) if asked < since + ENDING => return,
             State::Running | State::Ready if info.kind == self.info.kind => {}
             // Another job has begun on the disk.
-            _ => *self = Self::new(&self.disk, info, now),
+            _ => *self = Self::new(&self.disk, info),
         }
+        let now = Instant::now();
         let (before, since) = self.sample;
         let time = now.duration_since(since);
         if time >= SAMPLE {

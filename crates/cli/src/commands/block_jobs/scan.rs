@@ -10,24 +10,25 @@ use crate::failure::Failure;
 /// connection lets through.
 pub(super) async fn all(
     connection: &Connection,
-    only: Option<&Domain>,
-) -> Result<Vec<RunningBlockJob>, Failure> {
+    only: Option<Domain>,
+) -> Result<Vec<(Domain, Vec<RunningBlockJob>)>, Failure> {
     if let Some(domain) = only {
-        return domain.block_jobs().await.map_err(Failure::from);
+        let jobs = domain.block_jobs().await?;
+        return Ok(vec![(domain, jobs)]);
     }
-    let domains = connection
-        .list_domains(ConnectListAllDomainsFlags::ACTIVE)
-        .await?;
-    let mut found = Vec::new();
-    for jobs in join_all(domains.iter().map(Domain::block_jobs)).await {
+    let running = ConnectListAllDomainsFlags::ACTIVE;
+    let domains = connection.list_domains(running).await?;
+    let found = join_all(domains.iter().map(Domain::block_jobs)).await;
+    let mut all = Vec::with_capacity(domains.len());
+    for (domain, jobs) in domains.into_iter().zip(found) {
         match jobs {
-            Ok(jobs) => found.extend(jobs),
+            Ok(jobs) => all.push((domain, jobs)),
             // It was there when the list was made.
             Err(error) if error.has_code(ErrorCode::NO_DOMAIN) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(found)
+    Ok(all)
 }
 
 /// What the job of a disk is doing; `None` where there is none any more, disk and domain included.

@@ -3,15 +3,15 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
+use futures_util::stream::StreamExt;
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval, interval_at};
-use virtwire::constants::{DomainEventId, DomainEventType};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use virtwire::constants::{DomainEventId, DomainEventType, ErrorCode};
 use virtwire::event::{DomainEvent, DomainEventKind, EventError, EventStream};
-use virtwire::{Connection, Domain};
+use virtwire::{Connection, Domain, Error};
 
+use super::questions::{Answer, Questions};
 use super::rows::Rows;
-use super::scan;
 use super::screen::Screen;
 use crate::args::Blockjobs;
 use crate::failure::Failure;
@@ -21,12 +21,8 @@ use crate::output::{Output, Report};
 /// How often everything is looked at.
 const SCAN: Duration = Duration::from_secs(5);
 
-struct Watch<'a> {
-    connection: &'a Connection,
-    only: Option<Domain>,
-    rows: Rows,
-    screen: Screen,
-}
+/// How often answers are shown: they come one by one, and many at a time.
+const REDRAW: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(
     connection: &Connection,
@@ -43,10 +39,10 @@ pub(super) async fn run(
     }
     let events = events.subscribe_as::<DomainEvent>().await?;
     let mut watch = Watch {
-        connection,
-        only,
+        questions: Questions::new(connection, only),
         rows: Rows::default(),
         screen: Screen::new(output),
+        stale: false,
     };
     let stop = tokio::select! {
         biased;
@@ -57,46 +53,62 @@ pub(super) async fn run(
     Ok(Report::silent(json))
 }
 
-impl Watch<'_> {
+struct Watch {
+    questions: Questions,
+    rows: Rows,
+    screen: Screen,
+    /// The screen does not show what is known.
+    stale: bool,
+}
+
+impl Watch {
     /// Shows what happens until that is not possible any more.
     async fn follow(&mut self, mut events: EventStream<DomainEvent>, pace: Duration) -> Failure {
-        // The first look at everything has their figures already.
-        let mut ask = interval_at(tokio::time::Instant::now() + pace, pace);
-        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut scan = interval(SCAN);
-        scan.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut ask, mut scan, mut redraw) = (every(pace), every(SCAN), every(REDRAW));
         loop {
-            let result = tokio::select! {
+            let done = tokio::select! {
                 biased;
                 event = events.recv() => self.event(event).await,
-                _ = scan.tick() => self.scan().await,
-                _ = ask.tick() => self.ask().await,
+                Some(answer) = self.questions.next() => self.answer(answer),
+                _ = scan.tick() => {
+                    self.questions.ask_all();
+                    Ok(())
+                }
+                _ = ask.tick() => {
+                    self.questions.ask_about(self.rows.running());
+                    Ok(())
+                }
+                _ = redraw.tick(), if self.stale => self.show().await,
             };
-            if let Err(failure) = result {
+            if let Err(failure) = done {
                 return failure;
             }
         }
     }
 
-    async fn scan(&mut self) -> Result<(), Failure> {
-        let found = scan::all(self.connection, self.only.as_ref()).await?;
-        self.rows.replace(found, Instant::now());
-        self.show().await
-    }
-
-    async fn ask(&mut self) -> Result<(), Failure> {
-        let disks = self.rows.running();
-        let answers = join_all(disks.iter().map(scan::job)).await;
-        let now = Instant::now();
-        for (disk, answer) in disks.iter().zip(answers) {
-            match answer {
-                Ok(info) => self.rows.answer(disk, info, now),
-                // A domain that is busy is asked again.
-                Err(error) if error.is_busy() => {}
-                Err(error) => return Err(error.into()),
+    fn answer(&mut self, answer: Answer) -> Result<(), Failure> {
+        match answer {
+            Answer::Domains(Ok(domains)) => {
+                let now = Instant::now();
+                self.rows.keep_domains(&domains, now);
+                self.questions.ask_domains(domains);
             }
+            Answer::Jobs {
+                domain,
+                asked,
+                jobs,
+            } => match jobs {
+                Ok(found) => self.rows.replace(&domain, found, asked),
+                Err(error) => passing(error)?,
+            },
+            Answer::Job { disk, asked, info } => match info {
+                Ok(info) => self.rows.answer(&disk, info, asked),
+                Err(error) => passing(error)?,
+            },
+            Answer::Domains(Err(error)) => passing(error)?,
         }
-        self.show().await
+        self.stale = true;
+        Ok(())
     }
 
     async fn event(&mut self, event: Result<DomainEvent, EventError>) -> Result<(), Failure> {
@@ -105,14 +117,15 @@ impl Watch<'_> {
             Ok(event) => event,
             Err(error) if error.is_end() => return Err(error.into()),
             // Something was missed.
-            Err(_) => return self.scan().await,
+            Err(_) => {
+                self.questions.ask_all();
+                return Ok(());
+            }
         };
         match event.kind {
             DomainEventKind::BlockJob2 { dst, kind, status } => {
                 let disk = event.domain.disk(dst);
-                if !self.rows.announced(&disk, kind, status, now) {
-                    return Ok(());
-                }
+                self.rows.announced(&disk, kind, status, now);
             }
             DomainEventKind::Lifecycle(step) if step.event() == DomainEventType::STOPPED => {
                 self.rows.stopped(event.domain.uuid(), now);
@@ -123,7 +136,22 @@ impl Watch<'_> {
     }
 
     async fn show(&mut self) -> Result<(), Failure> {
+        self.stale = false;
         self.rows.forget(Instant::now());
         self.screen.show(&mut self.rows).await
     }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// A domain that is busy is asked again, and one that has gone is missed by the next look at all.
+fn passing(error: Error) -> Result<(), Failure> {
+    if error.is_busy() || error.has_code(ErrorCode::NO_DOMAIN) {
+        return Ok(());
+    }
+    Err(error.into())
 }
