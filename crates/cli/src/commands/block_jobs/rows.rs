@@ -131,8 +131,9 @@ impl Rows {
     }
 
     pub(super) fn table(&self) -> Table {
+        // What matters most comes first: a terminal may be too narrow for the rest.
         let mut table = Table::new(&[
-            "Domain", "Disk", "Job", "Progress", "Done", "Limit", "Rate", "Left", "State",
+            "Domain", "Disk", "Job", "Progress", "State", "Left", "Rate", "Done", "Limit",
         ]);
         for row in self.0.values() {
             let cells = row.cells();
@@ -246,11 +247,11 @@ impl Row {
             self.disk.path().to_owned(),
             kind_text(info.kind).to_owned(),
             percent,
+            self.state_text().to_owned(),
+            self.left().map_or_else(|| "-".to_owned(), clock),
+            speed(rate),
             format!("{} of {}", size(info.current), size(info.end)),
             speed(info.bandwidth.bytes()),
-            speed(rate),
-            self.left().map_or_else(|| "-".to_owned(), clock),
-            self.state_text().to_owned(),
         ]
     }
 

@@ -18,8 +18,8 @@ pub(super) struct Screen {
 enum Form {
     /// Objects for programs, of what has changed.
     Objects,
-    /// A terminal, and how many lines of it are ours.
-    Terminal(Term, usize),
+    /// A terminal, with what it shows of ours.
+    Terminal(Term, String),
     /// Whole tables, with the last one, which need not be said again.
     Tables(String),
 }
@@ -29,7 +29,7 @@ impl Screen {
         let form = if output.is_json() {
             Form::Objects
         } else if io::stdout().is_terminal() {
-            Form::Terminal(Term::stdout(), 0)
+            Form::Terminal(Term::stdout(), String::new())
         } else {
             Form::Tables(String::new())
         };
@@ -42,16 +42,19 @@ impl Screen {
                 let lines: String = rows.changes().iter().map(line).collect();
                 self.output.lines(&lines).await
             }
-            Form::Terminal(term, ours) => {
+            Form::Terminal(term, last) => {
                 let (height, width) = term.size();
                 let table = rows.table().render(true);
                 let shown = clipped(&table, usize::from(height), usize::from(width));
-                let text = match *ours {
+                if shown == *last {
+                    return Ok(());
+                }
+                let text = match last.lines().count() {
                     0 => shown.clone(),
                     // Up to where ours begin, and away with them.
                     lines => format!("\x1b[{lines}A\x1b[J{shown}"),
                 };
-                *ours = shown.lines().count();
+                *last = shown;
                 self.output.lines(&text).await
             }
             Form::Tables(last) => {
