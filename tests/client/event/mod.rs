@@ -1,5 +1,6 @@
 //! Events: asked for, told, lost and given up.
 
+mod backup;
 mod busy;
 mod cancel;
 mod close;

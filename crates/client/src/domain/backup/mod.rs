@@ -9,10 +9,11 @@
 //!
 //! Events are asked for before the backup begins, so one that is over before the answer to its
 //! start is no less certain. If an event was lost, the daemon's own record of the last backup of the
-//! domain stands in for it, provided that its figures continue those that were seen; it is not
-//! taken from those who ask for it later.
+//! domain stands in for it, provided that it began when ours did; it is not taken from those who ask
+//! for it later.
 
 mod description;
+mod identity;
 mod monitor;
 mod outcome;
 mod plan;

@@ -10,6 +10,7 @@ use virtwire_protocol::constants::{
     DomainJobType, ErrorCode,
 };
 
+use super::identity::Identity;
 use super::stats::{DomainJob, domain_job, last_backup};
 use super::{
     BackupEvidence, BackupFailure, BackupJob, BackupMode, BackupOutcome, BackupStats, BackupXml,
@@ -24,9 +25,6 @@ const EVENT_GRACE: Duration = Duration::from_secs(2);
 
 /// How long the questions after a backup's end may take altogether.
 const EVIDENCE_DEADLINE: Duration = Duration::from_secs(5);
-
-/// By how much the daemon's measure of a time may exceed ours.
-const CLOCK_SLACK: Duration = Duration::from_secs(1);
 
 /// What comes of the subscription.
 type Notice = Result<DomainEvent, EventError>;
@@ -45,8 +43,9 @@ pub(super) struct Monitor {
     events: EventStream<DomainEvent>,
     state: watch::Sender<BackupState>,
     pace: Arc<Pace>,
-    /// When the daemon was asked for the backup; none for one that ran already.
-    asked: Option<Instant>,
+    identity: Identity,
+    /// Whether an event was lost, and with it perhaps the end of our backup.
+    lost: bool,
 }
 
 /// What can be found out when a backup is over.
@@ -73,17 +72,15 @@ impl Monitor {
             events,
             state: watch::Sender::new(BackupState::default()),
             pace: Arc::default(),
-            asked: None,
+            identity: Identity::new(None),
+            lost: false,
         })
     }
 
-    /// Notes that the daemon is about to be asked for the backup.
-    pub(super) fn asking(&mut self) {
-        self.asked = Some(Instant::now());
-    }
-
-    /// Takes over after the daemon has said that there is a backup.
-    pub(super) fn started(self, mode: BackupMode) -> BackupJob {
+    /// Takes over after the daemon has said that there is a backup, or has begun it by a call that
+    /// was made then.
+    pub(super) fn started(mut self, mode: BackupMode, asked: Option<Instant>) -> BackupJob {
+        self.identity = Identity::new(asked);
         let job = BackupJob {
             domain: self.domain.clone(),
             mode,
@@ -157,7 +154,11 @@ impl Monitor {
 
     async fn on_notice(&mut self, notice: Notice) -> Option<BackupOutcome> {
         if let Some(stats) = conclusion(&notice) {
-            return Some(self.concluded(stats).await);
+            let ours = !self.lost || self.identity.may_have_run(stats.elapsed);
+            return match ours {
+                true => Some(self.concluded(stats).await),
+                false => None,
+            };
         }
         let reason = match notice {
             Ok(event) => match event.kind {
@@ -176,11 +177,12 @@ impl Monitor {
             Err(error) if error.is_end() => VanishedReason::NoEvent,
             // Something was missed, and it may have been the end.
             Err(_) => {
+                self.lost = true;
                 self.pace.hurry();
                 return None;
             }
         };
-        Some(self.lost(reason).await)
+        Some(self.unannounced(reason).await)
     }
 
     /// A disk is done, which changes the figures; whether the backup is, the daemon says apart.
@@ -195,16 +197,16 @@ impl Monitor {
         }
     }
 
-    async fn on_answer(
-        &mut self,
-        answer: Result<Option<DomainJob>, Error>,
-    ) -> Option<BackupOutcome> {
+    async fn on_answer(&mut self, (asked, answer): Answer) -> Option<BackupOutcome> {
         match answer {
             Ok(job) => match job.and_then(DomainJob::backup) {
-                Some(stats) if self.continues(&stats) => {
+                Some(stats) if !self.lost || self.identity.may_run(stats.elapsed, asked) => {
+                    self.lost = false;
+                    self.identity.runs(stats.elapsed, asked);
                     self.state.send_modify(|state| state.stats = Some(stats));
                     None
                 }
+                // There is none, or somebody else's has taken its place.
                 _ => self.without_event(VanishedReason::NoEvent).await,
             },
             Err(error) if error.is_not_found() || error.has_code(ErrorCode::OPERATION_INVALID) => {
@@ -217,16 +219,6 @@ impl Monitor {
                 None
             }
         }
-    }
-
-    /// Whether these may be the figures of our backup after those seen before. Time goes backwards
-    /// only where somebody else's backup has taken its place.
-    fn continues(&self, stats: &BackupStats) -> bool {
-        let not_before = self
-            .last_stats()
-            .is_none_or(|last| last.elapsed <= stats.elapsed);
-        let not_after = |asked: Instant| stats.elapsed <= asked.elapsed() + CLOCK_SLACK;
-        not_before && self.asked.is_none_or(not_after)
     }
 
     /// The backup is gone; gives its event time to arrive.
@@ -243,7 +235,7 @@ impl Monitor {
                 () = sleep_until(deadline) => break,
             }
         }
-        Some(self.lost(reason).await)
+        Some(self.unannounced(reason).await)
     }
 
     /// The daemon has announced the end.
@@ -262,10 +254,10 @@ impl Monitor {
 
     /// The end was not announced. What the daemon remembers of the domain's last backup tells it,
     /// if that can have been ours.
-    async fn lost(&self, reason: VanishedReason) -> BackupOutcome {
+    async fn unannounced(&self, reason: VanishedReason) -> BackupOutcome {
         let mut afterwards = self.afterwards().await;
         match afterwards.last.take() {
-            Some((kind, stats)) if self.continues(&stats) => {
+            Some((kind, stats)) if self.identity.may_have_run(stats.elapsed) => {
                 ended(Some(kind), stats, afterwards.stopped)
             }
             other => {
@@ -325,10 +317,15 @@ fn ended(kind: Option<DomainJobType>, stats: BackupStats, stopped: bool) -> Back
     }
 }
 
+/// When a question was asked, and what was answered.
+type Answer = (Instant, Result<Option<DomainJob>, Error>);
+
 /// Waits for its time, then asks about the domain's job.
-async fn question(domain: Domain, pace: Arc<Pace>) -> Result<Option<DomainJob>, Error> {
+async fn question(domain: Domain, pace: Arc<Pace>) -> Answer {
     pace.wait().await;
-    domain_job(&domain, DomainGetJobStatsFlags::empty()).await
+    let asked = Instant::now();
+    let answer = domain_job(&domain, DomainGetJobStatsFlags::empty()).await;
+    (asked, answer)
 }
 
 impl Domain {
@@ -347,7 +344,7 @@ impl Domain {
         match self.backup_xml().await {
             Ok(xml) => {
                 let mode = BackupMode::of(&BackupXml::new(xml));
-                Ok(Some(monitor.started(mode)))
+                Ok(Some(monitor.started(mode, None)))
             }
             Err(error) if error.has_code(ErrorCode::NO_DOMAIN_BACKUP) => Ok(None),
             Err(error) => Err(error),

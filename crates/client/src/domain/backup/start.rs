@@ -1,3 +1,4 @@
+use tokio::time::Instant;
 use virtwire_protocol::constants::DomainBackupBeginFlags;
 use virtwire_protocol::remote;
 use virtwire_xdr::Str;
@@ -95,15 +96,15 @@ impl Backup {
     /// tells.
     #[doc(alias = "virDomainBackupBegin")]
     pub async fn start(self) -> Result<BackupJob, Error> {
-        let mut monitor = Monitor::prepare(&self.domain).await?;
+        let monitor = Monitor::prepare(&self.domain).await?;
         let args = remote::DomainBackupBeginArgs {
             dom: self.domain.wire(),
             backup_xml: Str::from(self.xml.as_str()),
             checkpoint_xml: self.checkpoint.as_ref().map(|xml| Str::from(xml.as_str())),
             flags: self.flags.bits(),
         };
-        monitor.asking();
+        let asked = Instant::now();
         self.domain.call::<remote::DomainBackupBegin>(&args).await?;
-        Ok(monitor.started(BackupMode::of(&self.xml)))
+        Ok(monitor.started(BackupMode::of(&self.xml), Some(asked)))
     }
 }
