@@ -14,6 +14,7 @@ use virtwire::{
 use virtwire_lab::Driver;
 use virtwire_tests::deadline;
 
+use super::images::define;
 use crate::{Guest, Stage};
 
 fn target(stage: &Stage, name: &str) -> PathBuf {
@@ -307,6 +308,55 @@ async fn plan_names_every_obstacle() {
         let everything = domain.backup(PushBackup::new()).plan().await.unwrap();
         assert!(everything.is_clear(), "{everything:?}");
         assert_eq!(everything.disks.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn everything_is_backed_up_beside_the_images() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let guest = stage.guest_with_disks("two", 8, &["vdb"]).await;
+        let full = guest.domain.backup(PushBackup::new());
+        let full = full.checkpoint(NewCheckpoint::named("one"));
+        assert_eq!(full.plan().await.unwrap().disks.len(), 2);
+        let job = full.start().await.unwrap();
+        assert_eq!(job.wait().await, BackupOutcome::Completed);
+        assert!(guest.has_image(&target(&stage, "two.qcow2.one")));
+        assert!(guest.has_image(&target(&stage, "two-vdb.qcow2.one")));
+
+        // Each disk has an extent of its own.
+        let (raw, since) = (target(&stage, "vda.raw"), target(&stage, "vdb.two"));
+        let [whole, part] = [&raw, &since].map(|path| PushDisk::file(path.to_str().unwrap()));
+        let changes = PushBackup::new()
+            .disk("vda", whole.full().format("raw"))
+            .disk("vdb", part.incremental_from("one"));
+        let changes = guest.domain.backup(changes);
+        let changes = changes.checkpoint(NewCheckpoint::named("two"));
+        let disks = changes.plan().await.unwrap().disks;
+        let extents = disks.iter().map(|disk| disk.incremental.as_deref());
+        assert_eq!(extents.collect::<Vec<_>>(), [None, Some("one")]);
+        let job = changes.start().await.unwrap();
+        assert_eq!(job.wait().await, BackupOutcome::Completed);
+        assert!(guest.has_image(&raw) && guest.has_image(&since));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn domain_that_does_not_run_cannot_be_backed_up() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let guest = stage.guest("stopped", 4).await;
+        define(&stage, &guest).await;
+        destroy(&guest.domain).await;
+        let path = target(&stage, "stopped.backup");
+        let backup = guest.domain.backup(push(&path));
+        let plan = backup.plan().await.unwrap();
+        assert_eq!(plan.obstacles, [BackupObstacle::NotRunning]);
+        let error = backup.start().await.unwrap_err();
+        assert_eq!(error.code(), Some(ErrorCode::OPERATION_UNSUPPORTED));
+        assert!(guest.domain.backup_job().await.unwrap().is_none());
     })
     .await;
 }

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod backup;
 mod daemon;
 mod event;
 #[path = "../hypervisor/mod.rs"]

@@ -190,7 +190,8 @@ impl PushDisk {
         Self::new(Some(Place::Block(path.into())))
     }
 
-    /// Into a file beside the disk's image, whose name the daemon makes.
+    /// Into a file beside the disk's image, whose name the daemon makes. libvirt 11.3.0 does; 9.0.0
+    /// makes names only where no disk is named at all, and refuses this by `INTERNAL_ERROR`.
     pub fn generated() -> Self {
         Self::new(None)
     }
@@ -243,7 +244,8 @@ impl PullDisk {
         Self::new(Some(Place::Block(path.into())))
     }
 
-    /// With a scratch file beside the disk's image, whose name the daemon makes.
+    /// With a scratch file beside the disk's image, whose name the daemon makes. libvirt 11.3.0 does;
+    /// 9.0.0 makes names only where no disk is named at all, and refuses this by `INTERNAL_ERROR`.
     pub fn generated() -> Self {
         Self::new(None)
     }
