@@ -4,7 +4,7 @@ use virtwire::constants::{
     DomainSnapshotCreateFlags, DomainSnapshotDeleteFlags, DomainSnapshotListFlags,
     DomainSnapshotXmlFlags, DomainXmlFlags, ErrorCode,
 };
-use virtwire::{DiskDescription, Overlay, Snapshot, Source};
+use virtwire::{DiskDescription, Outcome, Overlay, Snapshot, Source};
 use virtwire_lab::Driver;
 use virtwire_tests::deadline;
 
@@ -87,6 +87,30 @@ async fn snapshot_without_a_record_is_its_images_alone() {
         assert!(error.unwrap_err().is_not_found());
         let all = DomainSnapshotListFlags::empty();
         assert!(guest.domain.snapshots(all).await.unwrap().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn overlay_is_committed_and_the_guest_goes_on_in_its_image() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let guest = stage.guest("guest", 8).await;
+        let before = chain(&guest).await;
+        for round in 0..2 {
+            let path = stage.images_dir().join(format!("overlay{round}"));
+            let path = path.to_str().unwrap();
+            let overlay = Overlay::file(path).format("qcow2");
+            let snapshot = guest.domain.disk_snapshot().no_metadata().atomic();
+            snapshot.disk("vda", overlay).create().await.unwrap();
+            assert_eq!(chain(&guest).await[0], path);
+            guest.write(2).await;
+            let commit = guest.disk().commit_active().shallow();
+            let job = commit.start().await.unwrap();
+            let outcome = job.pivot().await.unwrap();
+            assert!(matches!(outcome, Outcome::Pivoted(_)), "{outcome:?}");
+            assert_eq!(chain(&guest).await, before);
+        }
     })
     .await;
 }

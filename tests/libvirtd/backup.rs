@@ -7,7 +7,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 use virtwire::{
-    BackupJob, BackupOutcome, Bandwidth, Connection, Domain, PushBackup, PushDisk, Reconnect,
+    BackupJob, BackupOutcome, BackupServer, Bandwidth, Connection, Domain, PullBackup, PullDisk,
+    PushBackup, PushDisk, Reconnect,
 };
 use virtwire_lab::{Driver, image};
 use virtwire_tests::deadline;
@@ -80,6 +81,33 @@ async fn backup_without_room_fails_and_says_so() {
             other => panic!("{other:?}"),
         }
         assert!(guest.domain.is_active().await.unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_fetched_is_the_disk_at_the_moment_of_the_backup() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let guest = stage.guest("guest", 16).await;
+        let server = BackupServer::unix(stage.images_dir().join("nbd").to_str().unwrap());
+        let scratch = stage.images_dir().join("scratch");
+        let disk = PullDisk::scratch_file(scratch.to_str().unwrap()).export_name("disk");
+        let backup = PullBackup::new(server).disk("vda", disk);
+        let job = guest.domain.backup(backup).start().await.unwrap();
+        guest.write(4).await;
+        let fetched = stage.images_dir().join("fetched");
+        let url = format!(
+            "nbd+unix:///disk?socket={}",
+            stage.images_dir().join("nbd").display()
+        );
+        let mut fetch = tokio::process::Command::new("qemu-img");
+        fetch.args(["convert", "-O", "qcow2", &url]).arg(&fetched);
+        assert!(fetch.status().await.unwrap().success());
+        assert_eq!(job.finish().await.unwrap(), BackupOutcome::Completed);
+        // The guest has written since, so only what was there before is as it was.
+        assert!(image::compare(&guest.base, &fetched).unwrap());
+        assert!(!image::compare(&guest.overlay, &fetched).unwrap());
     })
     .await;
 }
