@@ -78,7 +78,7 @@ impl Handle {
     pub(crate) fn refused(&self, call: &str, error: &Error) {
         self.shared.note(format!("{}: {call}: {error}", self.name));
         let (truth, story) = self.truth();
-        let fails = story.seed_pivots().contains(&PivotAnswer::Failed);
+        let fails = story.pivots.contains(&PivotAnswer::Failed);
         let may = match error.kind() {
             ErrorKind::InvalidInput => !story.work.is_mirror(),
             _ if error.has_code(ErrorCode::OPERATION_FAILED) => fails,
@@ -221,12 +221,5 @@ impl Handle {
         }
         let evidence = evidence.look_again(&guest.disk("vda")).await;
         self.check_verdict(&evidence, &truth, true);
-    }
-}
-
-impl Story {
-    /// What requests to pivot were to be answered: some have been by now.
-    fn seed_pivots(&self) -> Vec<PivotAnswer> {
-        Self::draw(self.seed).pivots
     }
 }

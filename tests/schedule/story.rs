@@ -202,6 +202,42 @@ impl Work {
 }
 
 impl Story {
+    /// A job that works for a second while nothing else happens.
+    pub(crate) fn plain(seed: u64, work: Work) -> Self {
+        Self {
+            seed,
+            work,
+            network: false,
+            lacks_second: false,
+            begins_with: (0, 1),
+            fudges: true,
+            names_new_image: false,
+            definition: Definition::Same,
+            works_for: Duration::from_secs(1),
+            fails_after: None,
+            pivots: vec![PivotAnswer::Taken],
+            pivot_fails: false,
+            winding: Duration::ZERO,
+            noting: Duration::ZERO,
+            gone_early: false,
+            xml: XmlTurn::Together,
+            event_delay: Duration::ZERO,
+            cuts: Vec::new(),
+            reconnects: true,
+            stop: None,
+            frozen: None,
+            stranger: None,
+            earlier: false,
+            stale_stop: false,
+            unplugged: false,
+            storm: None,
+            patience: Duration::from_secs(30),
+            outsider_pivots: false,
+            parts: Vec::new(),
+            abandons: None,
+        }
+    }
+
     pub(crate) fn draw(seed: u64) -> Self {
         let mut chance = Chance::new(seed);
         let c = &mut chance;

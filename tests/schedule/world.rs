@@ -82,6 +82,8 @@ pub(crate) struct World {
     /// The chain that the XML does not show yet.
     pending: Option<&'static [&'static str]>,
     pub(crate) is_unplugged: bool,
+    /// How many requests to pivot have had their answer.
+    pivots: usize,
     pub(crate) job: Option<Job>,
     serial: u32,
     pub(crate) truth: Truth,
@@ -127,6 +129,7 @@ impl Shared {
             definition,
             pending: None,
             is_unplugged: false,
+            pivots: 0,
             job: None,
             serial: 0,
             truth: Truth::default(),
@@ -413,13 +416,17 @@ impl World {
         if pivot && job.phase != Phase::Ready {
             return Err((ErrorCode::BLOCK_COPY_ACTIVE, "not ready for pivot yet"));
         }
-        if pivot && client && !self.story.pivots.is_empty() {
-            match self.story.pivots.remove(0) {
-                PivotAnswer::NotReady => {
+        if pivot && client {
+            let answer = self.story.pivots.get(self.pivots);
+            self.pivots += 1;
+            match answer {
+                Some(PivotAnswer::NotReady) => {
                     return Err((ErrorCode::BLOCK_COPY_ACTIVE, "not ready for pivot yet"));
                 }
-                PivotAnswer::Failed => return Err((ErrorCode::OPERATION_FAILED, "I/O error")),
-                PivotAnswer::Taken => {}
+                Some(PivotAnswer::Failed) => {
+                    return Err((ErrorCode::OPERATION_FAILED, "I/O error"));
+                }
+                Some(PivotAnswer::Taken) | None => {}
             }
         }
         if let Some(job) = &mut self.job {
