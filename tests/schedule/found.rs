@@ -120,9 +120,10 @@ fn job_found_while_its_mirror_is_taken_down_is_pivoted() {
 fn ending_told_while_an_old_stop_is_looked_into_is_the_outcome() {
     twisted(PULL, |story| {
         story.stale_stop = true;
+        story.definition = Definition::None;
         story.works_for = millis(1);
         story.stop = Some(Stop {
-            at: millis(6_000),
+            at: millis(300 + story.seed * 20),
             crash: false,
             starts_after: None,
         });
