@@ -11,5 +11,6 @@ mod restarted;
 mod session;
 mod stopped;
 mod workflow;
+mod written;
 
 use virtwire_tests::stage::real::{Guest, Stage};

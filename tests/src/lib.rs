@@ -23,6 +23,7 @@ pub mod stage;
 pub mod task;
 pub mod uevent;
 pub mod volume;
+pub mod writer;
 
 use std::future::Future;
 use std::time::Duration;

@@ -79,10 +79,33 @@ impl Disk {
 
 /// The XML of a guest with 32 MiB of memory, these disks and nothing else.
 pub fn xml(name: &str, domain_type: DomainType, disks: &[Disk]) -> String {
+    describe(name, domain_type, disks, "", "")
+}
+
+/// As [`xml`], with a socket for a [`Monitor`](crate::Monitor) beside libvirt's.
+pub fn monitored_xml(name: &str, domain_type: DomainType, disks: &[Disk], socket: &Path) -> String {
+    let namespace = " xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'";
+    let monitor = format!(
+        "  <qemu:commandline>\n    \
+             <qemu:arg value='-qmp'/>\n    \
+             <qemu:arg value='unix:{},server=on,wait=off'/>\n  \
+           </qemu:commandline>\n",
+        escape_path(socket)
+    );
+    describe(name, domain_type, disks, namespace, &monitor)
+}
+
+fn describe(
+    name: &str,
+    domain_type: DomainType,
+    disks: &[Disk],
+    namespace: &str,
+    more: &str,
+) -> String {
     let disks: String = disks.iter().map(Disk::xml).collect();
     // Without <acpi/> libvirt 9 passes an option that QEMU 9 and later do not know.
     format!(
-        "<domain type='{domain_type}'>\n  \
+        "<domain type='{domain_type}'{namespace}>\n  \
            <name>{}</name>\n  \
            <memory unit='MiB'>32</memory>\n  \
            <vcpu>1</vcpu>\n  \
@@ -91,7 +114,7 @@ pub fn xml(name: &str, domain_type: DomainType, disks: &[Disk]) -> String {
            <devices>\n{disks}    \
              <controller type='usb' model='none'/>\n    \
              <memballoon model='none'/>\n  \
-           </devices>\n\
+           </devices>\n{more}\
          </domain>\n",
         escape(name)
     )

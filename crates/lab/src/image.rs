@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
 
 use crate::error::IoContext as _;
+use crate::noise::Noise;
 use crate::{Error, command};
 
 const QEMU_IMG: &str = "qemu-img";
@@ -109,6 +111,45 @@ pub fn compare(one: &Path, other: &Path) -> Result<bool, Error> {
     }
 }
 
+/// Points the cluster of a qcow2 image that holds the guest's `offset` to a place where no
+/// cluster can be, so that it can neither be read nor written. Clusters have 64 KiB.
+///
+/// # Errors
+///
+/// When the image cannot be read and written.
+pub fn spoil(image: &Path, offset: u64) -> Result<(), Error> {
+    let file = File::options().read(true).write(true).open(image);
+    let file = file.doing("open", image)?;
+    let number_at = |at: u64| {
+        let mut bytes = [0; 8];
+        let read = file.read_exact_at(&mut bytes, at);
+        read.doing("read", image)?;
+        Ok(u64::from_be_bytes(bytes))
+    };
+    // QEMU's docs/interop/qcow2.txt: the header has the place of the L1 table at byte 40; its
+    // entries, and those of the L2 tables, have an offset in bits 9 to 55.
+    let first_l2_table = number_at(number_at(40)?)? & 0x00ff_ffff_ffff_fe00;
+    let entry = first_l2_table + offset / (64 << 10) * 8;
+    let nowhere = 0x8000_0000_0000_0201_u64.to_be_bytes();
+    file.write_all_at(&nowhere, entry).doing("write", image)
+}
+
+/// What a guest would see in an image, also while one uses it.
+///
+/// # Errors
+///
+/// When the image cannot be read.
+pub fn content(path: &Path) -> Result<Vec<u8>, Error> {
+    let raw = tempfile::Builder::new().prefix("vw-content-").tempfile();
+    let raw = raw.doing("create", Path::new("a temporary file"))?;
+    let mut convert = Command::new(QEMU_IMG);
+    convert
+        .args(["convert", "-U", "-q", "-O", "raw"])
+        .args([path, raw.path()]);
+    command::run(&mut convert)?;
+    fs::read(raw.path()).doing("read", raw.path())
+}
+
 fn query(path: &Path, options: &[&str]) -> Result<(String, Value), Error> {
     let mut info = Command::new(QEMU_IMG);
     info.args(["info", "--output=json", "-U"])
@@ -149,19 +190,15 @@ fn run(arguments: [&str; 6], paths: &[&Path]) -> Result<(), Error> {
     command::run(Command::new(QEMU_IMG).args(arguments).args(paths)).map(drop)
 }
 
-/// Writes pseudo-random bytes: xorshift64*, in blocks so that it is quick without optimisation too.
+/// Writes pseudo-random bytes, in blocks so that it is quick without optimisation too.
 fn write_noise(path: &Path, size: u64, seed: u64) -> io::Result<()> {
     let mut file = File::create(path)?;
-    // The state must not be zero, and near seeds must not give near data.
-    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut noise = Noise::new(seed);
     let mut block = vec![0; 1 << 20];
     let mut left = size;
     while left > 0 {
         for word in block.chunks_exact_mut(8) {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            word.copy_from_slice(&state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+            word.copy_from_slice(&noise.number().to_le_bytes());
         }
         let mut part = block.as_slice().take(left);
         left -= io::copy(&mut part, &mut file)?;

@@ -21,7 +21,9 @@
 //! | [`cage`] | [`CagedDaemon`]: one that may be broken, since it can reach nothing else |
 //! | [`install`] | [`Installation`]: the programs a lab needs, found or installed from the distribution |
 //! | [`image`] | qcow2 images through qemu-img |
+//! | [`chain`] | [`Chain`]: images on images, each with data of its own |
 //! | [`guest`] | domain XML of a tiny guest |
+//! | [`monitor`] | [`Monitor`]: has a guest write to its disks |
 //!
 //! # What is promised
 //!
@@ -32,15 +34,20 @@
 //! Everything here blocks, needs root and prints nothing.
 
 pub mod cage;
+pub mod chain;
 mod command;
 pub mod daemon;
 mod error;
 pub mod guest;
 pub mod image;
 pub mod install;
+pub mod monitor;
+mod noise;
 mod process;
 
 pub use cage::CagedDaemon;
+pub use chain::Chain;
 pub use daemon::{Builder, Daemon, Driver, LogLevel, Rootfs};
 pub use error::Error;
 pub use install::{Installation, Policy, Suite};
+pub use monitor::Monitor;

@@ -1,6 +1,7 @@
 //! Where tests that need a whole hypervisor play: on a private daemon, or on the simulated one.
 //! Both have the same methods, so that a test module can be compiled for either.
 
+pub mod layered;
 pub mod real;
 pub mod simulated;
 

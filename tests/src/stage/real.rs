@@ -1,8 +1,6 @@
 //! The stage on a private libvirtd, of the release that the [environment](release) names.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::process::{Pid, Signal, kill_process};
 use virtwire::constants::DomainCreateFlags;
@@ -166,7 +164,7 @@ impl Stage {
     /// When an image or the guest cannot be made.
     pub async fn guest_on_unreadable_base(&self, name: &str, mib: u64) -> Guest {
         let base = self.base(name, mib).await;
-        spoil(&base, mib << 19);
+        image::spoil(&base, mib << 19).expect("the base is an image");
         self.guest_on(name, base).await
     }
 
@@ -242,13 +240,7 @@ impl Stage {
     }
 
     fn signal(&self, guest: &Guest, signal: Signal) {
-        let name = format!("guest={},", guest.domain.name());
-        let is_it = |pid: &i32| {
-            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            line.split(|byte| *byte == 0)
-                .any(|word| word.starts_with(name.as_bytes()))
-        };
-        let pid = self.daemon.qemu_pids().into_iter().find(is_it);
+        let pid = self.daemon.qemu_pid(guest.domain.name());
         let pid = pid.and_then(Pid::from_raw).expect("the guest runs");
         kill_process(pid, signal).expect("the process is there");
     }
@@ -316,25 +308,6 @@ impl Guest {
 /// Does what takes long where it does not keep connections from giving signs of life.
 async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     tokio::task::spawn_blocking(work).await.expect("it ends")
-}
-
-/// Points the cluster of a qcow2 image that holds the guest's `offset` to a place where no
-/// cluster can be, so that reading it fails. Clusters have 64 KiB.
-fn spoil(image: &Path, offset: u64) {
-    let file = File::options().read(true).write(true).open(image);
-    let file = file.expect("the image is there");
-    let number_at = |at: u64| {
-        let mut bytes = [0; 8];
-        let read = file.read_exact_at(&mut bytes, at);
-        read.expect("the image has tables");
-        u64::from_be_bytes(bytes)
-    };
-    // QEMU's docs/interop/qcow2.txt: the header has the place of the L1 table at byte 40; its
-    // entries, and those of the L2 tables, have an offset in bits 9 to 55.
-    let first_l2_table = number_at(number_at(40)) & 0x00ff_ffff_ffff_fe00;
-    let entry = first_l2_table + offset / (64 << 10) * 8;
-    file.write_all_at(&0x8000_0000_0000_0201_u64.to_be_bytes(), entry)
-        .expect("the image can be written");
 }
 
 impl Guest {

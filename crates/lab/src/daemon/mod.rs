@@ -14,6 +14,7 @@ pub(crate) mod readiness;
 pub(crate) mod running;
 pub(crate) mod seed;
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -261,6 +262,57 @@ impl Daemon {
             .into_iter()
             .filter(|process| is_guest(&process.arguments()));
         guests.map(|process| process.pid).collect()
+    }
+
+    /// The PID of the QEMU process of a guest.
+    pub fn qemu_pid(&self, guest: &str) -> Option<i32> {
+        let word = format!("guest={guest},");
+        let is_it = |process: &process::Process| {
+            let words = process.arguments();
+            words.iter().any(|other| other.starts_with(&word))
+        };
+        let inside = self.namespace.processes();
+        inside.into_iter().find(is_it).map(|process| process.pid)
+    }
+
+    /// Runs a program where the daemon and its guests see the world, and returns what it prints.
+    ///
+    /// # Errors
+    ///
+    /// When it fails.
+    pub fn run_inside(&self, program: &str, arguments: &[&OsStr]) -> Result<String, Error> {
+        let program = Path::new(program);
+        let mut inside = self.namespace.command(self.builder.chroot(), program);
+        command::run(inside.args(arguments))
+    }
+
+    /// Mounts a file system on a new directory with this name among the images. Only the daemon and
+    /// its guests see what is in it.
+    ///
+    /// # Errors
+    ///
+    /// When the directory is there already, or mounting fails.
+    pub fn mount(&self, name: &str) -> Result<PathBuf, Error> {
+        let dir = self.images_dir().join(name);
+        fs::create_dir(&dir).doing("create", &dir)?;
+        let words = ["--no-mtab", "-t", "tmpfs", "tmpfs"].map(OsStr::new);
+        self.run_inside("mount", &[&words, [dir.as_os_str()].as_slice()].concat())?;
+        Ok(dir)
+    }
+
+    /// Makes a mounted file system so small that this many bytes are free on it.
+    ///
+    /// # Errors
+    ///
+    /// When that fails.
+    pub fn leave_room(&self, dir: &Path, bytes: u64) -> Result<(), Error> {
+        let script = "used=$(df -B1 --output=used \"$1\" | tail -n 1); \
+                      exec mount --no-mtab -o remount,size=$((used + $2)) \"$1\"";
+        let bytes = bytes.to_string();
+        let words = ["-c", script, "sh"].map(OsStr::new);
+        let numbers = [dir.as_os_str(), bytes.as_ref()];
+        self.run_inside("sh", &[words.as_slice(), &numbers].concat())
+            .map(drop)
     }
 
     /// The directory of the instance.

@@ -1,0 +1,83 @@
+//! Guests that write while their disks are worked on: nothing that was acknowledged is lost.
+
+use std::time::Duration;
+
+use virtwire::constants::{DomainDestroyFlags, DomainXmlFlags};
+use virtwire::{Bandwidth, Outcome};
+use virtwire_lab::{Chain, Driver, image};
+use virtwire_tests::deadline;
+use virtwire_tests::stage::layered::{LAYERS, LayeredDisk, LayeredGuest, Life, copy_inside};
+use virtwire_tests::stage::real::Stage;
+use virtwire_tests::writer::{Content, Fate, Writer};
+
+const SIZE: u64 = 2 << 20;
+
+fn chain(stage: &Stage) -> Chain {
+    let dir = stage.images_dir().join("template");
+    Chain::create(&dir, &LAYERS, SIZE, 7).unwrap()
+}
+
+async fn guest(stage: &Stage, life: Life, template: &Chain, disks: u8) -> LayeredGuest {
+    let disk = |number| {
+        let dir = stage.images_dir().join(format!("disk{number}"));
+        LayeredDisk::number(number, template.copy_to(&dir).unwrap())
+    };
+    let disks = (0..disks).map(disk).collect();
+    let started = LayeredGuest::start(&stage.daemon, &stage.connection, "guest", life, disks);
+    started.await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_during_a_pull_is_in_the_image() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let template = chain(&stage);
+        let before = Content::new(image::content(&template.active()).unwrap());
+        let guest = guest(&stage, Life::Persistent, &template, 2).await;
+        let targets = guest.disks.iter().map(|disk| disk.target.clone()).collect();
+        let pause = Duration::from_millis(1);
+        let writer = Writer::start(&guest.monitor, targets, SIZE, 3, pause);
+        for number in 0..2 {
+            let slow = Bandwidth::mib_per_s(4).unwrap();
+            let job = guest.disk(number).pull().bandwidth(slow).start();
+            let job = job.await.unwrap();
+            assert_eq!(job.wait().await, Outcome::Completed);
+        }
+        let log = writer.stop();
+        let none = DomainDestroyFlags::empty();
+        guest.domain.destroy(none).await.unwrap();
+        assert!(log.len() >= 4, "{} writes", log.len());
+        assert!(log.iter().all(|entry| entry.fate == Fate::Acknowledged));
+        let inactive = guest.domain.disks(DomainXmlFlags::INACTIVE).await.unwrap();
+        for (number, disk) in guest.disks.iter().enumerate() {
+            let named = inactive[number].source.as_ref().unwrap().path().unwrap();
+            assert_eq!(named, disk.chain.active().to_str().unwrap());
+            let mut expected = before.clone();
+            expected.apply(&log, number);
+            let found = image::content(&disk.chain.active()).unwrap();
+            assert_eq!(expected.difference(&found), None);
+            assert_ne!(before.difference(&found), None);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pull_into_a_full_file_system_has_failed() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let template = chain(&stage);
+        // The images fit, and what is pulled does not.
+        let dir = stage.daemon.mount("small").unwrap();
+        let chain = copy_inside(&stage.daemon, &template, &dir).unwrap();
+        stage.daemon.leave_room(&dir, 256 << 10).unwrap();
+        let disks = vec![LayeredDisk::number(0, chain)];
+        let (daemon, connection) = (&stage.daemon, &stage.connection);
+        let started = LayeredGuest::start(daemon, connection, "guest", Life::Transient, disks);
+        let guest = started.await.unwrap();
+        let job = guest.disk(0).pull().start().await.unwrap();
+        let outcome = job.wait().await;
+        assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
+    })
+    .await;
+}
