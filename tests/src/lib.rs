@@ -15,6 +15,7 @@ pub mod packets;
 pub mod peer;
 pub mod poll;
 pub mod question;
+pub mod random;
 pub mod raw;
 pub mod relay;
 pub mod release;

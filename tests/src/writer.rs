@@ -65,6 +65,10 @@ impl Content {
     /// Where something else is found, if anywhere. What is doubtful may be there or not.
     #[must_use]
     pub fn difference(&self, found: &[u8]) -> Option<Difference> {
+        // What is equal is found to be so much faster as a whole.
+        if self.bytes == found {
+            return None;
+        }
         let place = (0..self.bytes.len().max(found.len())).find(|&place| {
             let (expected, found) = (self.bytes.get(place), found.get(place));
             expected != found && !self.is_doubtful(place, found)

@@ -197,7 +197,7 @@ fn every_truncation_of_every_message_is_refused() {
 
 #[test]
 fn random_bytes_do_no_harm() {
-    let mut random = crate::random::Random::new(5);
+    let mut random = virtwire_tests::random::Random::new(5);
     for message in messages() {
         for _ in 0..SAMPLES {
             let length = random.below(200);

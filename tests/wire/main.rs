@@ -9,6 +9,5 @@ mod event;
 mod generated;
 mod mirror;
 mod oracle;
-mod random;
 mod sample;
 mod virsh;

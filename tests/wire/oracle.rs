@@ -13,7 +13,7 @@ use crate::mirror::{
     Authentication, Data, Domain, DomainInfo, DomainList, Failure, Hole, Network, NodeInfo, Open,
     SaslStart, SendKey, StatsRecord, TypedParam, TypedValue, VolumeInfo,
 };
-use crate::random::Random;
+use virtwire_tests::random::Random;
 
 /// Values per type.
 const SAMPLES: u64 = 200;

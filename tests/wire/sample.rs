@@ -5,7 +5,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use virtwire_protocol::schema::{StructSchema, TypeSchema, UnionSchema};
 
-use crate::random::Random;
+use virtwire_tests::random::Random;
 
 /// Bytes that one message may grow to, about.
 const BUDGET: usize = 4096;

@@ -12,6 +12,49 @@ use crate::{Error, command};
 /// The clusters of an image, in bytes: what a layer has as a whole or not at all.
 pub const CLUSTER: u64 = 64 << 10;
 
+/// A cluster of which it is certain which layers of a [`Chain`] have data for it. Of each eight
+/// clusters one is of each kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Place {
+    /// In each layer.
+    Everywhere,
+    /// In each but that which a guest writes to.
+    BelowActive,
+    /// In the lowest alone.
+    Lowest,
+}
+
+impl Place {
+    /// The offset of the cluster in a group of eight.
+    #[must_use]
+    pub fn in_group(self, group: u64) -> u64 {
+        (group * 8 + self.number()) * CLUSTER
+    }
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Everywhere => 0,
+            Self::BelowActive => 2,
+            Self::Lowest => 4,
+        }
+    }
+
+    fn of(cluster: u64) -> Option<Self> {
+        let all = [Self::Everywhere, Self::BelowActive, Self::Lowest];
+        all.into_iter().find(|place| place.number() == cluster % 8)
+    }
+
+    /// Whether a layer above the lowest has data.
+    fn has_data(self, is_active: bool) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::BelowActive => !is_active,
+            Self::Lowest => false,
+        }
+    }
+}
+
 /// A chain of qcow2 images in a directory. They name each other by relative paths, so that a copy
 /// of the directory is another chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +65,8 @@ pub struct Chain {
 
 impl Chain {
     /// Creates a chain in a new directory, the layers named from the lowest to the one that a guest
-    /// writes to. Each has some clusters and lacks others; the same seed gives the same data.
+    /// writes to. Each has some clusters and lacks others, as it happens but for what [`Place`]
+    /// promises; the same seed gives the same data.
     ///
     /// # Errors
     ///
@@ -124,7 +168,9 @@ impl Chain {
         write.args(["-f", "qcow2"]);
         for cluster in 0..size / CLUSTER {
             let number = noise.number();
-            if number % 3 == 0 {
+            let by_chance = number % 3 == 0;
+            let is_active = self.layers.last().is_some_and(|last| last == layer);
+            if Place::of(cluster).map_or(by_chance, |place| place.has_data(is_active)) {
                 // Zeros are for what no layer has.
                 let pattern = 1 + (number >> 32) % 255;
                 let offset = cluster * CLUSTER;
@@ -138,8 +184,9 @@ impl Chain {
 fn write_sparse(path: &Path, size: u64, noise: &mut Noise) -> io::Result<()> {
     let mut file = File::create(path)?;
     let mut cluster = vec![0; usize::try_from(CLUSTER).unwrap_or_default()];
-    for _ in 0..size / CLUSTER {
-        let full = noise.number() % 2 == 0;
+    for number in 0..size / CLUSTER {
+        let by_chance = noise.number() % 2 == 0;
+        let full = by_chance || Place::of(number).is_some();
         for word in cluster.chunks_exact_mut(8) {
             let number = if full { noise.number() } else { 0 };
             word.copy_from_slice(&number.to_le_bytes());

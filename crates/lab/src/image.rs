@@ -38,7 +38,11 @@ pub struct Info {
 pub fn create_base(path: &Path, size: u64, seed: u64) -> Result<(), Error> {
     let raw = path.with_extension("raw");
     write_noise(&raw, size, seed).doing("write", &raw)?;
-    let converted = run(["convert", "-q", "-f", "raw", "-O", "qcow2"], &[&raw, path]);
+    let mut convert = Command::new(QEMU_IMG);
+    convert
+        .args(["convert", "-q", "-f", "raw", "-O", "qcow2"])
+        .args([&raw, path]);
+    let converted = run(&mut convert);
     fs::remove_file(&raw).doing("remove", &raw)?;
     converted
 }
@@ -111,27 +115,55 @@ pub fn compare(one: &Path, other: &Path) -> Result<bool, Error> {
     }
 }
 
+/// A qcow2 image with a cluster that can neither be read nor written.
+#[derive(Debug)]
+#[must_use = "an image that was spoilt may have to be mended"]
+pub struct Spoilt {
+    image: PathBuf,
+    entry: u64,
+    before: [u8; 8],
+}
+
 /// Points the cluster of a qcow2 image that holds the guest's `offset` to a place where no
-/// cluster can be, so that it can neither be read nor written. Clusters have 64 KiB.
+/// cluster can be. Clusters have 64 KiB, and tables room for 512 MiB.
 ///
 /// # Errors
 ///
 /// When the image cannot be read and written.
-pub fn spoil(image: &Path, offset: u64) -> Result<(), Error> {
+pub fn spoil(image: &Path, offset: u64) -> Result<Spoilt, Error> {
     let file = File::options().read(true).write(true).open(image);
     let file = file.doing("open", image)?;
-    let number_at = |at: u64| {
+    let bytes_at = |at: u64| {
         let mut bytes = [0; 8];
-        let read = file.read_exact_at(&mut bytes, at);
-        read.doing("read", image)?;
-        Ok(u64::from_be_bytes(bytes))
+        file.read_exact_at(&mut bytes, at).doing("read", image)?;
+        Ok(bytes)
     };
     // QEMU's docs/interop/qcow2.txt: the header has the place of the L1 table at byte 40; its
     // entries, and those of the L2 tables, have an offset in bits 9 to 55.
-    let first_l2_table = number_at(number_at(40)?)? & 0x00ff_ffff_ffff_fe00;
-    let entry = first_l2_table + offset / (64 << 10) * 8;
+    let first_l2_table = u64::from_be_bytes(bytes_at(u64::from_be_bytes(bytes_at(40)?))?);
+    let entry = (first_l2_table & 0x00ff_ffff_ffff_fe00) + offset / (64 << 10) * 8;
+    let before = bytes_at(entry)?;
     let nowhere = 0x8000_0000_0000_0201_u64.to_be_bytes();
-    file.write_all_at(&nowhere, entry).doing("write", image)
+    file.write_all_at(&nowhere, entry).doing("write", image)?;
+    Ok(Spoilt {
+        image: image.to_owned(),
+        entry,
+        before,
+    })
+}
+
+impl Spoilt {
+    /// Makes the cluster what it was.
+    ///
+    /// # Errors
+    ///
+    /// When the image cannot be written.
+    pub fn mend(self) -> Result<(), Error> {
+        let file = File::options().write(true).open(&self.image);
+        let file = file.doing("open", &self.image)?;
+        let written = file.write_all_at(&self.before, self.entry);
+        written.doing("write", &self.image)
+    }
 }
 
 /// What a guest would see in an image, also while one uses it.
@@ -148,6 +180,15 @@ pub fn content(path: &Path) -> Result<Vec<u8>, Error> {
         .args([path, raw.path()]);
     command::run(&mut convert)?;
     fs::read(raw.path()).doing("read", raw.path())
+}
+
+/// Runs qemu-img or qemu-io to its end.
+///
+/// # Errors
+///
+/// When it fails; the error has what it said.
+pub fn run(tool: &mut Command) -> Result<(), Error> {
+    command::run(tool).map(drop)
 }
 
 fn query(path: &Path, options: &[&str]) -> Result<(String, Value), Error> {
@@ -184,10 +225,6 @@ fn unexpected(command: String) -> Error {
         command,
         detail: "a field is missing or has another type".to_owned(),
     }
-}
-
-fn run(arguments: [&str; 6], paths: &[&Path]) -> Result<(), Error> {
-    command::run(Command::new(QEMU_IMG).args(arguments).args(paths)).map(drop)
 }
 
 /// Writes pseudo-random bytes, in blocks so that it is quick without optimisation too.

@@ -43,6 +43,11 @@ impl Process {
     }
 }
 
+/// Whether there is such a process, and it lives.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    Process::read(pid).is_some()
+}
+
 /// Every living process that this one can see.
 pub(crate) fn all() -> Vec<Process> {
     let Ok(entries) = fs::read_dir(Path::new("/proc")) else {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use virtwire_lab::Policy;
 
 use crate::release::Preparation;
-use crate::{Outcome, cargo, fuzz, lab, miri, msrv};
+use crate::{Outcome, cargo, chaos, fuzz, lab, miri, msrv};
 
 /// The release that our deny.toml was written for.
 const CARGO_DENY: &str = "0.20.2";
@@ -26,6 +26,7 @@ pub(crate) fn run(policy: Policy) -> Outcome {
     stage("lints", lints)?;
     stage("tests", || test(policy, &[]))?;
     stage("other releases", || others.test())?;
+    stage("chaos", || chaos::slice(policy))?;
     stage("fuzzing", || fuzzing(policy))?;
     stage("miri", || miri(policy))?;
     stage("oldest Rust", || oldest_rust(policy))?;

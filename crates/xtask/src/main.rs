@@ -6,6 +6,7 @@
 )]
 
 mod cargo;
+mod chaos;
 mod ci;
 mod demo;
 mod fuzz;
@@ -30,6 +31,9 @@ usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
   test      run all tests, those on real daemons included; ARGUMENTS go to `cargo test`.
             With --release trixie|sid|all first, run those on real daemons alone, with the
             libvirt of that release of Debian, or of the machine and both
+  chaos     run block jobs on real guests with everything going wrong that can, and print what
+            came of it; [--release trixie|sid|all] first, then [--rounds N] [--seed S] [--disks N]
+            [--lanes N] [--only WORDS]… [--keep DIR]
   ci        run everything that has to pass before a change is accepted
   fuzz      run the fuzz targets, or --record their seeds anew;
             [--seconds N] [--sanitizer none|address] [TARGET…]
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
         ["demo", "--simulated"] => demo::run(demo::Wanted::Simulated),
         ["test", rest @ ..] => test(policy, rest),
         ["ci"] => ci::run(policy),
+        ["chaos", rest @ ..] => chaos::run(policy, rest),
         ["fuzz", rest @ ..] => fuzz::Options::parse(rest)
             .map_err(Into::into)
             .and_then(|options| fuzz::run(&options, policy)),

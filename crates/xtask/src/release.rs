@@ -1,5 +1,6 @@
 //! `cargo xtask test --release`: the tests on real daemons, with the libvirt of other releases.
 
+use std::process::Command;
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
@@ -41,6 +42,22 @@ impl Release {
             return Some([Self::Machine].into_iter().chain(others).collect());
         }
         Suite::named(word).map(|suite| vec![Self::Other(suite)])
+    }
+
+    /// Installs it if it is missing.
+    pub(crate) fn ensure(self, policy: Policy) -> Outcome {
+        if let Self::Other(suite) = self {
+            lab::ensure_suite(policy, suite)?;
+        }
+        Ok(())
+    }
+
+    /// Has the daemons of a command be of this release.
+    pub(crate) fn choose_for(self, command: &mut Command) {
+        match self {
+            Self::Machine => command.env_remove(RELEASE),
+            Self::Other(suite) => command.env(RELEASE, suite.name()),
+        };
     }
 
     /// What it is called, and in which version it is there.
@@ -91,19 +108,22 @@ impl Preparation {
 pub(crate) fn test(policy: Policy, releases: &[Release], arguments: &[&str]) -> Outcome {
     lab::ensure_for_tests(policy)?;
     for release in releases {
-        if let Release::Other(suite) = release {
-            lab::ensure_suite(policy, *suite)?;
-        }
+        release.ensure(policy)?;
     }
     test_on_each(releases, arguments)
 }
 
 fn test_on_each(releases: &[Release], arguments: &[&str]) -> Outcome {
+    on_each(releases, |release| test_on(release, arguments))
+}
+
+/// Does it with each of these, also if one fails.
+pub(crate) fn on_each(releases: &[Release], work: impl Fn(Release) -> Outcome) -> Outcome {
     let mut failed = Vec::new();
     for release in releases {
         let name = release.name();
         let start = Instant::now();
-        let outcome = test_on(*release, arguments);
+        let outcome = work(*release);
         let seconds = start.elapsed().as_secs();
         match outcome {
             Ok(()) => println!("== libvirt of {name}: good, {seconds} s"),
@@ -116,7 +136,7 @@ fn test_on_each(releases: &[Release], arguments: &[&str]) -> Outcome {
     if failed.is_empty() {
         Ok(())
     } else {
-        Err(format!("tests failed on the libvirt of: {}", failed.join(", ")).into())
+        Err(format!("failed on the libvirt of: {}", failed.join(", ")).into())
     }
 }
 
@@ -124,9 +144,6 @@ fn test_on(release: Release, arguments: &[&str]) -> Outcome {
     let package = ["test", "--locked", "--package", "virtwire-tests"];
     let arguments = [&["--test", "libvirtd"], arguments].concat();
     let mut test = cargo::command(&[&package, arguments.as_slice()].concat());
-    match release {
-        Release::Machine => test.env_remove(RELEASE),
-        Release::Other(suite) => test.env(RELEASE, suite.name()),
-    };
+    release.choose_for(&mut test);
     cargo::run(test)
 }

@@ -1,6 +1,6 @@
 //! The stage on a private libvirtd, of the release that the [environment](release) names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
 use virtwire::constants::DomainCreateFlags;
@@ -164,7 +164,7 @@ impl Stage {
     /// When an image or the guest cannot be made.
     pub async fn guest_on_unreadable_base(&self, name: &str, mib: u64) -> Guest {
         let base = self.base(name, mib).await;
-        image::spoil(&base, mib << 19).expect("the base is an image");
+        let _spoilt = image::spoil(&base, mib << 19).expect("the base is an image");
         self.guest_on(name, base).await
     }
 

@@ -247,6 +247,11 @@ impl Daemon {
         self.running.as_ref().map(|running| running.pid)
     }
 
+    /// Whether libvirtd runs: it may also have been killed, or have died by itself.
+    pub fn is_alive(&self) -> bool {
+        self.pid().is_some_and(process::is_alive)
+    }
+
     /// The PIDs of the QEMU processes of this daemon's guests.
     pub fn qemu_pids(&self) -> Vec<i32> {
         let is_guest = |words: &[String]| {
@@ -298,6 +303,19 @@ impl Daemon {
         let words = ["--no-mtab", "-t", "tmpfs", "tmpfs"].map(OsStr::new);
         self.run_inside("mount", &[&words, [dir.as_os_str()].as_slice()].concat())?;
         Ok(dir)
+    }
+
+    /// Takes a mounted file system away; what was in it is in the directory then, for everybody.
+    ///
+    /// # Errors
+    ///
+    /// When that fails, for example because a guest still uses it.
+    pub fn unmount(&self, dir: &Path) -> Result<(), Error> {
+        let script = "cp -r \"$1\" \"$1.out\" && umount --no-mtab \"$1\" && \
+                      rmdir \"$1\" && mv \"$1.out\" \"$1\"";
+        let words = ["-c", script, "sh"].map(OsStr::new);
+        self.run_inside("sh", &[words.as_slice(), &[dir.as_os_str()]].concat())
+            .map(drop)
     }
 
     /// Makes a mounted file system so small that this many bytes are free on it.
@@ -375,6 +393,17 @@ impl Daemon {
     pub fn kill(&mut self) -> Result<(), Error> {
         let mut running = self.running.take().ok_or(Error::NotRunning)?;
         running.end(Signal::KILL);
+        Ok(())
+    }
+
+    /// Kills the QEMU of a guest as a crash would.
+    ///
+    /// # Errors
+    ///
+    /// When the guest does not run.
+    pub fn kill_guest(&self, name: &str) -> Result<(), Error> {
+        let pid = self.qemu_pid(name).ok_or(Error::NotRunning)?;
+        process::signal(pid, Signal::KILL);
         Ok(())
     }
 

@@ -1,0 +1,76 @@
+//! What went wrong that nobody meant to: defects of libvirtd and of QEMU.
+//!
+//! Jobs under stress find them. Such a scene is judged like one with the disturbance that it has
+//! become, and counted apart.
+
+use std::fmt;
+use std::fs;
+
+use virtwire_lab::Daemon;
+
+use crate::disturbance::Disturbance;
+use crate::scene::Failure;
+
+/// A defect that showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Accident {
+    /// libvirtd died by itself.
+    Libvirtd,
+    /// QEMU died by itself.
+    Qemu,
+    /// libvirtd 9.0.0 writes a status without the name of a mirror's job while it takes the mirror
+    /// down, and cannot read that when it is started again: it knows nothing of the guest then,
+    /// which goes on.
+    Forgotten,
+    /// A job was over when libvirtd was started again, and its mirror stays in the XML.
+    StaleMirror,
+    /// QEMU died after a job had flattened the chain, and tables of the image were in its memory
+    /// alone: what it had written there is lost.
+    Unflushed,
+}
+
+impl fmt::Display for Accident {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Libvirtd => "libvirtd crashed",
+            Self::Qemu => "QEMU crashed",
+            Self::Forgotten => "libvirtd forgot the guest",
+            Self::Unflushed => "QEMU died before it wrote its tables",
+            Self::StaleMirror => "a mirror without a job is left",
+        })
+    }
+}
+
+/// Starts a daemon again that has died.
+pub(crate) fn restart_if_dead(daemon: &mut Daemon) -> Result<Option<Accident>, Failure> {
+    // It may die anew while it takes up the guests that it died of.
+    for _ in 0..5 {
+        if daemon.is_alive() {
+            return Ok(None);
+        }
+        if daemon.restart().is_ok() {
+            return Ok(Some(Accident::Libvirtd));
+        }
+    }
+    Err("libvirtd dies whenever it is started".into())
+}
+
+/// Whether a guest goes on without libvirtd's knowledge; it does not then any more.
+pub(crate) fn forgotten(daemon: &Daemon, guest: &str) -> Option<Accident> {
+    let log = fs::read(daemon.log_path()).unwrap_or_default();
+    let complaint = format!("Failed to load config for domain '{guest}'");
+    let forgotten = String::from_utf8_lossy(&log).contains(&complaint);
+    forgotten.then(|| {
+        // It may have ended meanwhile.
+        let _ = daemon.kill_guest(guest);
+        Accident::Forgotten
+    })
+}
+
+/// Whether a guest's QEMU died of something else than the disturbance.
+pub(crate) fn qemu(daemon: &Daemon, guest: &str, disturbance: Disturbance) -> Option<Accident> {
+    let log = daemon.dir().join(format!("log/libvirt/qemu/{guest}.log"));
+    let log = fs::read(log).unwrap_or_default();
+    let crashed = String::from_utf8_lossy(&log).contains("reason=crashed");
+    (crashed && disturbance != Disturbance::KillQemu).then_some(Accident::Qemu)
+}

@@ -1,0 +1,199 @@
+//! Whether what a client was told is what has happened.
+
+use virtwire::{NextStart, Outcome, Verdict};
+
+use crate::accident::Accident;
+use crate::course::Course;
+use crate::disturbance::Disturbance;
+use crate::truth::{DiskSeen, Images};
+
+/// What follows for the disk from what was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    Done,
+    NotDone,
+    Either,
+}
+
+/// Everything about one disk that should not be so.
+pub(crate) fn surprises(
+    course: &Course,
+    accidents: &[Accident],
+    seen: &DiskSeen,
+    images: &Images,
+) -> Vec<String> {
+    let mut surprises = Vec::new();
+    if accidents.is_empty() {
+        surprises.extend(course.told.complaints.iter().cloned());
+    }
+    for outcome in course.told.first.iter().chain(&course.told.attached) {
+        if accidents.is_empty() || !matches!(outcome, Outcome::Vanished(_)) {
+            surprises.extend(unexplained(course, outcome));
+        }
+        surprises.extend(next_start(course, outcome, seen));
+    }
+    if course.told.first.is_none() && course.told.refused.is_none() {
+        surprises.push("nothing was told".to_owned());
+    }
+    let claim = claim(course);
+    let stale = accidents.contains(&Accident::StaleMirror);
+    match seen.chain() {
+        // What the XML says then is not so.
+        Some(_) if stale && claim == Claim::Either => {
+            surprises.extend(against_images(course, claim, accidents, seen, images));
+        }
+        Some(chain) => surprises.extend(against_live(course, claim, &chain, seen, images)),
+        None => surprises.extend(against_images(course, claim, accidents, seen, images)),
+    }
+    surprises
+}
+
+/// Whether QEMU was killed with what a pull or an inner commit had written in its memory.
+pub(crate) fn is_unflushed(course: &Course, accidents: &[Accident], images: &Images) -> bool {
+    let killed = course.disturbance == Disturbance::KillQemu
+        || accidents.contains(&Accident::Qemu)
+        || accidents.contains(&Accident::Forgotten);
+    let flattened = images.chain == course.work.after();
+    killed && !course.work.operation.is_mirror() && flattened && images.after.is_err()
+}
+
+fn claim(course: &Course) -> Claim {
+    let told = &course.told;
+    match told.attached.as_ref().or(told.first.as_ref()) {
+        Some(Outcome::Completed | Outcome::Pivoted(_)) => Claim::Done,
+        Some(Outcome::Cancelled | Outcome::Failed(_)) => Claim::NotDone,
+        Some(_) => match told.verdict {
+            Some(Verdict::Completed | Verdict::Pivoted) => Claim::Done,
+            Some(Verdict::NotDone) => Claim::NotDone,
+            _ => Claim::Either,
+        },
+        None => match &told.refused {
+            Some(error) if error.execution() == Some(virtwire::Execution::MaybeExecuted) => {
+                Claim::Either
+            }
+            Some(_) => Claim::NotDone,
+            None => Claim::Either,
+        },
+    }
+}
+
+/// An outcome that nothing which happened can explain.
+fn unexplained(course: &Course, outcome: &Outcome) -> Option<String> {
+    let (operation, disturbance) = (course.work.operation, course.disturbance);
+    let explained = match outcome {
+        Outcome::Completed => !operation.is_mirror(),
+        Outcome::Pivoted(_) => operation.pivots(),
+        Outcome::Cancelled => {
+            disturbance.cancels() || (operation.is_mirror() && !operation.pivots())
+        }
+        Outcome::Failed(_) => disturbance.is_of_storage(),
+        Outcome::Vanished(_) => disturbance.explains_vanished(),
+        _ => false,
+    };
+    (!explained).then(|| format!("nothing explains that it {outcome}"))
+}
+
+/// What was said about the definition after a pivot.
+fn next_start(course: &Course, outcome: &Outcome, seen: &DiskSeen) -> Option<String> {
+    let Outcome::Pivoted(next) = outcome else {
+        return None;
+    };
+    let follows = seen.defined.as_ref() == course.work.after().first();
+    let is_so = match next {
+        NextStart::NewImage => seen.persistent && follows,
+        NextStart::OtherImage(_) => seen.persistent && !follows,
+        NextStart::NoDefinition => !seen.persistent,
+        _ => course.disturbance.is_common(),
+    };
+    (!is_so).then(|| {
+        format!(
+            "the next start was said to be {next:?}, but it is {:?}",
+            seen.defined
+        )
+    })
+}
+
+/// Of a guest that runs.
+fn against_live(
+    course: &Course,
+    claim: Claim,
+    chain: &[std::path::PathBuf],
+    seen: &DiskSeen,
+    images: &Images,
+) -> Vec<String> {
+    let mut surprises = Vec::new();
+    let (is_before, is_after) = (chain == course.work.before(), chain == course.work.after());
+    let agrees = match claim {
+        Claim::Done => is_after,
+        Claim::NotDone => is_before,
+        Claim::Either => is_before || is_after,
+    };
+    if !agrees {
+        surprises.push(format!(
+            "it stands for {claim:?}, but the live XML has {chain:?}"
+        ));
+    }
+    if seen.job || seen.live.as_ref().is_some_and(|live| live.mirror.is_some()) {
+        surprises.push("a job is left".to_owned());
+    }
+    let content = if is_before {
+        &images.before
+    } else {
+        &images.after
+    };
+    surprises.extend(content.clone().err());
+    surprises
+}
+
+/// Of a guest that has stopped before its time.
+fn against_images(
+    course: &Course,
+    claim: Claim,
+    accidents: &[Accident],
+    seen: &DiskSeen,
+    images: &Images,
+) -> Vec<String> {
+    let mut surprises = Vec::new();
+    if !course.work.operation.is_mirror() {
+        let what = format!(
+            "it stands for {claim:?}, but the images are {:?}",
+            images.chain
+        );
+        // What was not done for libvirt QEMU may have done when it died.
+        let is_after = images.chain == course.work.after();
+        if claim == Claim::Done && !is_after {
+            surprises.push(what);
+        }
+    }
+    if is_unflushed(course, accidents, images) {
+        return surprises;
+    }
+    let mut must = |is_so: bool, what: String| {
+        if !is_so {
+            surprises.push(what);
+        }
+    };
+    match claim {
+        Claim::Done => must(
+            images.after.is_ok(),
+            format!("{claim:?}, but {:?}", images.after),
+        ),
+        Claim::NotDone => {
+            must(
+                images.before.is_ok(),
+                format!("{claim:?}, but {:?}", images.before),
+            );
+            let defined = seen.defined.as_ref();
+            let before = defined.is_none() || defined == course.work.before().first();
+            must(
+                before,
+                format!("{claim:?}, but the definition has {defined:?}"),
+            );
+        }
+        Claim::Either => {
+            let whole = images.before.is_ok() || images.after.is_ok();
+            must(whole, format!("{:?} and {:?}", images.before, images.after));
+        }
+    }
+    surprises
+}

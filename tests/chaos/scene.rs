@@ -1,0 +1,283 @@
+//! One guest, its disks, and what happens to them.
+
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::task::{JoinSet, block_in_place};
+use tokio::time::{Instant, sleep, sleep_until};
+use virtwire::constants::{DomainDestroyFlags, DomainUndefineFlags};
+use virtwire::{Bandwidth, Connection};
+use virtwire_tests::random::Random;
+use virtwire_tests::stage::layered::{LayeredDisk, LayeredGuest, Life};
+use virtwire_tests::writer::{Entry, Writer};
+
+use crate::accident::{self, Accident, restart_if_dead};
+use crate::course::{Course, Told};
+use crate::disturbance::Disturbance;
+use crate::lane::{Lane, SIZE};
+use crate::operation::Work;
+use crate::oracle;
+use crate::schedule::{Moment, Scene};
+use crate::storage::{Storage, destination_of_copy};
+use crate::truth::{Images, Seen};
+
+/// No disturbance comes later after the start of a job.
+const LATEST: Duration = Duration::from_millis(1300);
+/// How often is looked whether the daemon is there.
+const WATCH: Duration = Duration::from_millis(200);
+/// How long a guest writes to its disks after the last job was over.
+const AFTERWARDS: Duration = Duration::from_millis(50);
+
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// What became of a scene.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) scene: Scene,
+    pub(crate) runs: Vec<Run>,
+    pub(crate) seen: Seen,
+    pub(crate) writes: Vec<Entry>,
+    pub(crate) accidents: Vec<Accident>,
+}
+
+/// What became of one disk.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) course: Course,
+    pub(crate) images: Images,
+    pub(crate) surprises: Vec<String>,
+}
+
+/// Plays a scene, and looks at what has come of it.
+pub(crate) async fn play(lane: &mut Lane, scene: Scene) -> Result<Report, Failure> {
+    let mut random = Random::new(scene.seed);
+    let life = if random.below(2) == 0 {
+        Life::Persistent
+    } else {
+        Life::Transient
+    };
+    let writes = random.below(2) == 0 && !scene.disturbance.is_of_storage();
+    let moments: Vec<_> = (0..scene.disks)
+        .map(|_| Moment::draw(&mut random))
+        .collect();
+
+    let mut storage = Storage::default();
+    let works = block_in_place(|| works(lane, &scene, life, &moments, &mut storage))?;
+    let name = scene.name();
+    let observer = lane.observer().await?;
+    let disks = works
+        .iter()
+        .zip(0..)
+        .map(|(work, number)| LayeredDisk::number(number, work.chain.clone()));
+    let guest = LayeredGuest::start(&lane.daemon, &observer, &name, life, disks.collect()).await?;
+    let targets: Vec<String> = guest.disks.iter().map(|disk| disk.target.clone()).collect();
+    let pause = Duration::from_millis(1);
+    let start = || Writer::start(&guest.monitor, targets.clone(), SIZE, scene.seed, pause);
+    let writer = writes.then(start);
+
+    let mut accidents = Vec::new();
+    let courses = perform(
+        lane,
+        &scene,
+        &guest,
+        &observer,
+        works,
+        &moments,
+        &mut accidents,
+    )
+    .await?;
+
+    accidents.extend(block_in_place(|| restart_if_dead(&mut lane.daemon))?);
+    accidents.extend(accident::qemu(&lane.daemon, &name, scene.disturbance));
+    accidents.extend(accident::forgotten(&lane.daemon, &name));
+    let observer = lane.observer().await?;
+    let stopped = scene.disturbance.stops_the_guest()
+        || accidents.contains(&Accident::Qemu)
+        || accidents.contains(&Accident::Forgotten);
+    let seen = Seen::of(&guest.domain, &observer, &targets, stopped).await?;
+    if scene.disturbance.kills_the_daemon() && seen.has_stale_mirror() {
+        accidents.push(Accident::StaleMirror);
+    }
+    sleep(if writes { AFTERWARDS } else { Duration::ZERO }).await;
+    let writes = writer
+        .map(|writer| block_in_place(|| writer.stop()))
+        .unwrap_or_default();
+    end(&guest, &observer, &seen).await?;
+    let report = block_in_place(|| {
+        storage.mend(lane)?;
+        let runs = courses.into_iter().zip(&targets).enumerate();
+        let runs = runs.map(|(number, (course, target))| {
+            let mut expected = lane.content.clone();
+            expected.apply(&writes, number);
+            let images = Images::of(&course.work, &expected);
+            if oracle::is_unflushed(&course, &accidents, &images) {
+                accidents.push(Accident::Unflushed);
+            }
+            let surprises = oracle::surprises(&course, &accidents, &seen.disk(target), &images);
+            Run {
+                course,
+                images,
+                surprises,
+            }
+        });
+        let runs: Vec<_> = runs.collect();
+        Ok::<_, Failure>(Report {
+            scene,
+            runs,
+            seen,
+            writes,
+            accidents: accidents.clone(),
+        })
+    })?;
+    Ok(report)
+}
+
+/// What is done to each disk, on images of its own.
+fn works(
+    lane: &Lane,
+    scene: &Scene,
+    life: Life,
+    moments: &[Moment],
+    storage: &mut Storage,
+) -> Result<Vec<Work>, Failure> {
+    let mut works = Vec::new();
+    for (number, moment) in moments.iter().enumerate() {
+        let name = format!("{}-{number}", scene.name());
+        let chain = storage.chain(lane, &name, scene.disturbance, moment)?;
+        let is_bad = scene.disturbance == Disturbance::BadCluster;
+        // libvirt waits for ever for the creation of an image by a QEMU that is no more.
+        let is_killed = scene.disturbance == Disturbance::KillQemu && scene.operation.is_copy();
+        let bandwidth = moment.bandwidth.map(Bandwidth::mib_per_s).transpose()?;
+        let work = Work {
+            operation: scene.operation,
+            chain,
+            life,
+            // A shallow commit reads the image alone that the guest writes to.
+            shallow: moment.shallow && !(is_bad && scene.operation.is_active_commit()),
+            synchronous: moment.synchronous,
+            reuse: is_bad || is_killed,
+            bandwidth: bandwidth.unwrap_or(Bandwidth::UNLIMITED),
+        };
+        if is_killed {
+            destination_of_copy(&work.destination(), work.shallow.then_some("mid.qcow2"))?;
+        }
+        if is_bad {
+            storage.spoil(&work, moment)?;
+        }
+        works.push(work);
+    }
+    Ok(works)
+}
+
+/// Has the clients do their part, and strikes when it is time.
+async fn perform(
+    lane: &mut Lane,
+    scene: &Scene,
+    guest: &LayeredGuest,
+    observer: &Connection,
+    works: Vec<Work>,
+    moments: &[Moment],
+    accidents: &mut Vec<Accident>,
+) -> Result<Vec<Course>, Failure> {
+    let disturbance = scene.disturbance;
+    let relayed = disturbance.cuts();
+    if relayed {
+        lane.join().await?;
+    }
+    let uri = if relayed {
+        lane.relayed_uri()
+    } else {
+        lane.uri()
+    };
+    let client = Lane::client(&uri, disturbance.lasts()).await?;
+    let domain = guest.domain.with_connection(&client);
+    let began = Instant::now();
+    let strike = began + LATEST;
+    let mut courses = JoinSet::new();
+    for (number, (work, moment)) in works.into_iter().zip(moments).enumerate() {
+        // One blow hits each job at a moment of its own.
+        let begin = if disturbance.is_common() {
+            strike - moment.after - lead(scene, moment)
+        } else {
+            began
+        };
+        let course = Course {
+            work,
+            disturbance,
+            moment: *moment,
+            uri: lane.uri(),
+            began,
+            told: Told::default(),
+        };
+        let disk = domain.disk(&guest.disks[number].target);
+        courses.spawn(async move { (number, course.run(disk, begin).await) });
+    }
+    if disturbance.is_common() {
+        sleep_until(strike).await;
+        let pause = moments
+            .first()
+            .map_or(Duration::ZERO, |moment| moment.apart);
+        self::strike(lane, disturbance, guest, observer, pause).await?;
+    }
+    let mut ended = Vec::new();
+    while !courses.is_empty() {
+        tokio::select! {
+            Some(course) = courses.join_next() => ended.push(course?),
+            () = sleep(WATCH) => accidents.extend(block_in_place(|| restart_if_dead(&mut lane.daemon))?),
+        }
+    }
+    let mut courses: Vec<_> = ended;
+    courses.sort_by_key(|(number, _)| *number);
+    lane.cut();
+    Ok(courses.into_iter().map(|(_, course)| course).collect())
+}
+
+/// How much earlier a job has to be asked for than it is to begin: libvirt starts one at a time.
+fn lead(scene: &Scene, moment: &Moment) -> Duration {
+    match moment.bandwidth {
+        Some(_) => Duration::from_millis(40) * u32::from(scene.disks),
+        // It would be over too soon.
+        None => Duration::ZERO,
+    }
+}
+
+/// What happens to the guest, the daemon or the connection.
+async fn strike(
+    lane: &mut Lane,
+    disturbance: Disturbance,
+    guest: &LayeredGuest,
+    observer: &Connection,
+    pause: Duration,
+) -> Result<(), Failure> {
+    match disturbance {
+        Disturbance::Destroy => {
+            let domain = guest.domain.with_connection(observer);
+            domain.destroy(DomainDestroyFlags::empty()).await?;
+        }
+        Disturbance::KillQemu => block_in_place(|| lane.daemon.kill_guest(guest.domain.name()))?,
+        _ if disturbance.kills_the_daemon() => {
+            block_in_place(|| lane.daemon.kill())?;
+            sleep(pause * 20).await;
+            block_in_place(|| lane.daemon.restart())?;
+        }
+        _ if disturbance.cuts() => {
+            lane.cut();
+            sleep(pause * 20).await;
+            lane.join().await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Stops the guest, and forgets it.
+async fn end(guest: &LayeredGuest, observer: &Connection, seen: &Seen) -> Result<(), Failure> {
+    let domain = guest.domain.with_connection(observer);
+    if seen.live.is_some() {
+        domain.destroy(DomainDestroyFlags::empty()).await?;
+    }
+    if seen.inactive.is_some() {
+        domain.undefine(DomainUndefineFlags::empty()).await?;
+    }
+    Ok(())
+}
