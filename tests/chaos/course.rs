@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use virtwire::{
-    BlockJob, Connection, Disk, Error, Evidence, Execution, Outcome, Readiness, Verdict,
+    BackupOutcome, BlockJob, Connection, Disk, Error, Evidence, Execution, Outcome, Readiness,
+    Verdict,
 };
 
 use crate::disturbance::Disturbance;
@@ -31,6 +32,10 @@ pub(crate) struct Told {
     pub(crate) first: Option<Outcome>,
     /// How it ended by the handle that was attached to it after that.
     pub(crate) attached: Option<Outcome>,
+    /// How a backup ended.
+    pub(crate) backup: Option<BackupOutcome>,
+    /// What a client fetched of the disk during a backup.
+    pub(crate) fetched: Option<Vec<u8>>,
     /// What each request was answered.
     pub(crate) answers: Vec<Outcome>,
     /// What the evidence says, looked at again where that was due.
@@ -64,20 +69,33 @@ impl Course {
     }
 
     async fn steps(&mut self, disk: &Disk) {
+        if self.work.operation.is_backup() {
+            return self.back_up(disk).await;
+        }
         match self.work.start(disk).await {
             Ok(job) => {
                 self.note(format!("started {:?}", job.kind()));
                 self.told.first = self.follow(&job).await;
             }
             Err(error) => {
-                self.note(format!("start: {error} ({:?})", error.execution()));
-                if !self.disturbance.explains_vanished() && !self.disturbance.is_of_storage() {
-                    self.complain(format!("not started: {error}"));
-                }
-                self.told.refused = Some(error);
+                self.not_started(error);
             }
         }
         self.afterwards(disk).await;
+    }
+
+    pub(crate) fn not_started(&mut self, error: Error) {
+        self.note(format!("start: {error} ({:?})", error.execution()));
+        if !self.disturbance.explains_vanished() && !self.disturbance.is_of_storage() {
+            self.complain(format!("not started: {error}"));
+        }
+        self.told.refused = Some(error);
+    }
+
+    /// Whether a job may run that was not said to be started.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        let refused = self.told.refused.as_ref();
+        refused.is_some_and(|error| error.execution() == Some(Execution::MaybeExecuted))
     }
 
     /// Does with the job what the disturbance wants, and says how it ended.
@@ -176,11 +194,7 @@ impl Course {
             Some(Outcome::Vanished(evidence)) => Some(evidence.clone()),
             _ => None,
         };
-        let in_doubt = self
-            .told
-            .refused
-            .as_ref()
-            .is_some_and(|error| error.execution() == Some(Execution::MaybeExecuted));
+        let in_doubt = self.is_in_doubt();
         if let Some(evidence) = &evidence {
             self.note(format!("evidence: {evidence:?}"));
             self.told.verdict = Some(evidence.resolve());
@@ -228,7 +242,7 @@ impl Course {
         }
     }
 
-    async fn connect(&mut self) -> Option<Connection> {
+    pub(crate) async fn connect(&mut self) -> Option<Connection> {
         let end = Instant::now() + LOST;
         loop {
             match Connection::open(&self.uri).await {
@@ -242,18 +256,18 @@ impl Course {
         }
     }
 
-    fn complain(&mut self, complaint: String) {
+    pub(crate) fn complain(&mut self, complaint: String) {
         self.note(format_args!("!! {complaint}"));
         self.told.complaints.push(complaint);
     }
 
-    fn note(&mut self, what: impl Display) {
+    pub(crate) fn note(&mut self, what: impl Display) {
         let at = self.began.elapsed();
         self.told.history.push(format!("{at:>12.3?} {what}"));
     }
 }
 
-async fn later<T>(pause: Duration, what: impl Future<Output = T>) -> T {
+pub(crate) async fn later<T>(pause: Duration, what: impl Future<Output = T>) -> T {
     if !pause.is_zero() {
         sleep(pause).await;
     }

@@ -60,6 +60,9 @@ impl Disturbance {
             Self::PivotEarliest | Self::PivotLate | Self::PivotTwice | Self::PivotAndCancel => {
                 operation.pivots()
             }
+            // Only what the guest writes is written then.
+            Self::NoRoom => operation != Operation::PullBackup,
+            Self::BadCluster => !operation.is_backup(),
             _ => true,
         }
     }

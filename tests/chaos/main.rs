@@ -12,6 +12,7 @@
 )]
 
 mod accident;
+mod backup;
 mod course;
 mod disturbance;
 mod keep;

@@ -17,10 +17,12 @@ pub(crate) enum Operation {
     CommitAndCancel,
     CopyAndPivot,
     CopyAndCancel,
+    PushBackup,
+    PullBackup,
 }
 
 impl Operation {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Pull,
         Self::PartialPull,
         Self::InnerCommit,
@@ -28,6 +30,8 @@ impl Operation {
         Self::CommitAndCancel,
         Self::CopyAndPivot,
         Self::CopyAndCancel,
+        Self::PushBackup,
+        Self::PullBackup,
     ];
 
     /// Whether the job goes on, once it is ready, until it is told to end.
@@ -38,6 +42,11 @@ impl Operation {
     /// Whether its client pivots if nothing comes between.
     pub(crate) fn pivots(self) -> bool {
         matches!(self, Self::CommitAndPivot | Self::CopyAndPivot)
+    }
+
+    /// Whether it is a job of the domain, and leaves its disks as they are.
+    pub(crate) fn is_backup(self) -> bool {
+        matches!(self, Self::PushBackup | Self::PullBackup)
     }
 
     pub(crate) fn is_pull(self) -> bool {
@@ -63,6 +72,8 @@ impl fmt::Display for Operation {
             Self::CommitAndCancel => "commit-cancel",
             Self::CopyAndPivot => "copy-pivot",
             Self::CopyAndCancel => "copy-cancel",
+            Self::PushBackup => "push-backup",
+            Self::PullBackup => "pull-backup",
         })
     }
 }
@@ -105,7 +116,7 @@ impl Work {
                 };
                 commit.start().await
             }
-            Operation::CopyAndPivot | Operation::CopyAndCancel => self.copy(disk).await,
+            _ => self.copy(disk).await,
         }
     }
 
@@ -136,6 +147,7 @@ impl Work {
     pub(crate) fn after(&self) -> Vec<PathBuf> {
         self.images(match self.operation {
             Operation::Pull => &["top"],
+            Operation::PushBackup | Operation::PullBackup => return self.before(),
             Operation::PartialPull | Operation::InnerCommit => &["top", "base"],
             operation if operation.is_active_commit() && self.shallow => &["mid", "base"],
             operation if operation.is_active_commit() => &["base"],
@@ -144,7 +156,7 @@ impl Work {
         })
     }
 
-    /// Where a copy goes to.
+    /// Where a copy or a backup goes to.
     pub(crate) fn destination(&self) -> PathBuf {
         self.chain.image("copy")
     }
@@ -153,7 +165,7 @@ impl Work {
         layers.iter().map(|layer| self.chain.image(layer)).collect()
     }
 
-    fn path(&self, layer: &str) -> String {
+    pub(crate) fn path(&self, layer: &str) -> String {
         self.chain.image(layer).to_string_lossy().into_owned()
     }
 }

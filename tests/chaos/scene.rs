@@ -12,6 +12,7 @@ use virtwire_tests::stage::layered::{LayeredDisk, LayeredGuest, Life};
 use virtwire_tests::writer::{Entry, Writer};
 
 use crate::accident::{self, Accident, restart_if_dead};
+use crate::backup;
 use crate::course::{Course, Told};
 use crate::disturbance::Disturbance;
 use crate::lane::{Lane, SIZE};
@@ -58,7 +59,7 @@ pub(crate) async fn play(lane: &mut Lane, scene: Scene) -> Result<Report, Failur
     };
     let writes = random.below(2) == 0 && !scene.disturbance.is_of_storage();
     let moments: Vec<_> = (0..scene.disks)
-        .map(|_| Moment::draw(&mut random))
+        .map(|_| Moment::draw(&mut random, scene.operation))
         .collect();
 
     let mut storage = Storage::default();
@@ -113,7 +114,14 @@ pub(crate) async fn play(lane: &mut Lane, scene: Scene) -> Result<Report, Failur
             if oracle::is_unflushed(&course, &accidents, &images) {
                 accidents.push(Accident::Unflushed);
             }
-            let surprises = oracle::surprises(&course, &accidents, &seen.disk(target), &images);
+            let disk = seen.disk(target);
+            let surprises = if scene.operation.is_backup() {
+                let mut copied = lane.content.clone();
+                copied.doubt(&writes, number);
+                backup::surprises(&course, &accidents, &disk, &images, &copied)
+            } else {
+                oracle::surprises(&course, &accidents, &disk, &images)
+            };
             Run {
                 course,
                 images,
@@ -235,6 +243,7 @@ async fn perform(
 /// How much earlier a job has to be asked for than it is to begin: libvirt starts one at a time.
 fn lead(scene: &Scene, moment: &Moment) -> Duration {
     match moment.bandwidth {
+        _ if scene.operation.is_backup() => Duration::ZERO,
         Some(_) => Duration::from_millis(40) * u32::from(scene.disks),
         // It would be over too soon.
         None => Duration::ZERO,

@@ -41,6 +41,7 @@ impl Scene {
 
 /// All scenes of so many rounds, each disturbance at so many moments.
 ///
+/// A guest has one backup at a time, so there are several guests for these, if fewer moments.
 /// `pulls_alone` says that there can be no two pulls in one guest.
 pub(crate) fn scenes(seed: u64, rounds: u64, disks: u8, pulls_alone: bool) -> Vec<Scene> {
     let mut scenes = Vec::new();
@@ -51,8 +52,11 @@ pub(crate) fn scenes(seed: u64, rounds: u64, disks: u8, pulls_alone: bool) -> Ve
                 // Its own seed, so that it is the same whatever else is played.
                 let place = (round << 16) + ((row as u64) << 8) + column as u64;
                 let mut random = Random::new(seed ^ place.rotate_left(32));
-                let alone = pulls_alone && operation.is_pull();
-                let (parts, disks) = if alone { (disks, 1) } else { (1, disks) };
+                let (parts, disks) = match operation {
+                    _ if operation.is_backup() => (disks.div_ceil(3), 1),
+                    _ if operation.is_pull() && pulls_alone => (disks, 1),
+                    _ => (1, disks),
+                };
                 scenes.extend((0..parts).map(|part| Scene {
                     round,
                     operation,
@@ -83,9 +87,14 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
-    pub(crate) fn draw(random: &mut Random) -> Self {
+    pub(crate) fn draw(random: &mut Random, operation: Operation) -> Self {
         let quick = random.below(4) == 0;
-        let whole = if quick { QUICK } else { SLOW };
+        let whole = match operation {
+            // What libvirt has to do for one takes longer than the backup.
+            _ if operation.is_backup() => SLOW / 4,
+            _ if quick => QUICK,
+            _ => SLOW,
+        };
         // Every other request comes at the very same time.
         let apart = if random.below(2) == 0 {
             0

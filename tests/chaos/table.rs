@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use virtwire::{Outcome, Verdict};
+use virtwire::{BackupOutcome, Outcome, Verdict};
 
 use crate::accident::Accident;
 use crate::course::Told;
@@ -62,13 +62,17 @@ impl Table {
 impl Row {
     fn count(&mut self, told: &Told) {
         self.runs += 1;
-        let counter = match &told.first {
-            None => &mut self.not_started,
-            Some(Outcome::Completed) => &mut self.completed,
-            Some(Outcome::Pivoted(_)) => &mut self.pivoted,
-            Some(Outcome::Cancelled) => &mut self.cancelled,
-            Some(Outcome::Failed(_)) => &mut self.failed,
-            Some(_) => &mut self.vanished,
+        let counter = match (&told.first, &told.backup) {
+            (None, None) => &mut self.not_started,
+            (Some(Outcome::Completed), _) | (_, Some(BackupOutcome::Completed)) => {
+                &mut self.completed
+            }
+            (Some(Outcome::Pivoted(_)), _) => &mut self.pivoted,
+            (Some(Outcome::Cancelled), _) | (_, Some(BackupOutcome::Cancelled)) => {
+                &mut self.cancelled
+            }
+            (Some(Outcome::Failed(_)), _) | (_, Some(BackupOutcome::Failed(_))) => &mut self.failed,
+            _ => &mut self.vanished,
         };
         *counter += 1;
         if matches!(told.first, Some(Outcome::Vanished(_))) {

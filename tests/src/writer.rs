@@ -50,9 +50,11 @@ impl Content {
         }
     }
 
-    /// Takes note of a place that nobody can read.
-    pub fn doubt(&mut self, write: Write) {
-        self.doubtful.push(write);
+    /// Takes note of what was written to one of the disks, before or after the moment that this is
+    /// of.
+    pub fn doubt(&mut self, log: &[Entry], disk: usize) {
+        let of_disk = log.iter().filter(|entry| entry.disk == disk);
+        self.doubtful.extend(of_disk.map(|entry| entry.write));
     }
 
     fn write(&mut self, write: Write) {
@@ -81,9 +83,8 @@ impl Content {
     }
 
     fn is_doubtful(&self, place: usize, found: Option<&u8>) -> bool {
-        let may_be = |write: &Write| {
-            range(*write).contains(&place) && (write.pattern == 0 || found == Some(&write.pattern))
-        };
+        let may_be =
+            |write: &Write| range(*write).contains(&place) && found == Some(&write.pattern);
         self.doubtful.iter().any(may_be)
     }
 }
