@@ -160,7 +160,10 @@ pub(crate) fn surprises(
         Some(BackupOutcome::Completed) => true,
         Some(BackupOutcome::Cancelled) => disturbance.cancels(),
         Some(BackupOutcome::Failed(_)) => {
-            disturbance.is_of_storage() || disturbance.stops_the_guest()
+            // What libvirt lost of a backup when it was killed it takes for cancelled.
+            disturbance.is_of_storage()
+                || disturbance.stops_the_guest()
+                || disturbance.kills_the_daemon()
         }
         Some(_) => disturbance.explains_vanished(),
         None => told.refused.is_some(),

@@ -52,92 +52,105 @@ pub(crate) struct Run {
 /// Plays a scene, and looks at what has come of it.
 pub(crate) async fn play(lane: &mut Lane, scene: Scene) -> Result<Report, Failure> {
     let mut random = Random::new(scene.seed);
-    let life = if random.below(2) == 0 {
+    let mut either = || random.below(2) == 0;
+    let life = if either() {
         Life::Persistent
     } else {
         Life::Transient
     };
-    let writes = random.below(2) == 0 && !scene.disturbance.is_of_storage();
-    let moments: Vec<_> = (0..scene.disks)
-        .map(|_| Moment::draw(&mut random, scene.operation))
-        .collect();
+    let writes = either() && !scene.disturbance.is_of_storage();
+    let moments = (0..scene.disks).map(|_| Moment::draw(&mut random, scene.operation));
+    let moments: Vec<_> = moments.collect();
 
     let mut storage = Storage::default();
     let works = block_in_place(|| works(lane, &scene, life, &moments, &mut storage))?;
-    let name = scene.name();
-    let observer = lane.observer().await?;
-    let disks = works
-        .iter()
-        .zip(0..)
-        .map(|(work, number)| LayeredDisk::number(number, work.chain.clone()));
-    let guest = LayeredGuest::start(&lane.daemon, &observer, &name, life, disks.collect()).await?;
-    let targets: Vec<String> = guest.disks.iter().map(|disk| disk.target.clone()).collect();
-    let pause = Duration::from_millis(1);
-    let start = || Writer::start(&guest.monitor, targets.clone(), SIZE, scene.seed, pause);
-    let writer = writes.then(start);
+    let guest = start(lane, &scene, life, &works).await?;
+    let writer = writes.then(|| {
+        let targets = guest.disks.iter().map(|disk| disk.target.clone());
+        let pause = Duration::from_millis(1);
+        Writer::start(&guest.monitor, targets.collect(), SIZE, scene.seed, pause)
+    });
 
     let mut accidents = Vec::new();
-    let courses = perform(
-        lane,
-        &scene,
-        &guest,
-        &observer,
-        works,
-        &moments,
-        &mut accidents,
-    )
-    .await?;
+    let courses = perform(lane, &scene, &guest, works, &moments, &mut accidents).await?;
+    let seen = look(lane, &scene, &guest, &mut accidents).await?;
+    sleep(if writes { AFTERWARDS } else { Duration::ZERO }).await;
+    let writes = writer.map(|writer| block_in_place(|| writer.stop()));
+    end(lane, &guest, &seen).await?;
 
-    accidents.extend(block_in_place(|| restart_if_dead(&mut lane.daemon))?);
-    accidents.extend(accident::qemu(&lane.daemon, &name, scene.disturbance));
-    accidents.extend(accident::forgotten(&lane.daemon, &name));
+    let mut report = Report {
+        scene,
+        runs: Vec::new(),
+        seen,
+        writes: writes.unwrap_or_default(),
+        accidents,
+    };
+    block_in_place(|| {
+        storage.mend(lane)?;
+        for (number, course) in courses.into_iter().enumerate() {
+            let target = &guest.disks[number].target;
+            let run = judge(lane, &mut report, number, target, course);
+            report.runs.push(run);
+        }
+        Ok(report)
+    })
+}
+
+async fn start(
+    lane: &Lane,
+    scene: &Scene,
+    life: Life,
+    works: &[Work],
+) -> Result<LayeredGuest, Failure> {
     let observer = lane.observer().await?;
-    let stopped = scene.disturbance.stops_the_guest()
-        || accidents.contains(&Accident::Qemu)
-        || accidents.contains(&Accident::Forgotten);
-    let seen = Seen::of(&guest.domain, &observer, &targets, stopped).await?;
-    if scene.disturbance.kills_the_daemon() && seen.has_stale_mirror() {
+    let chains = works.iter().map(|work| work.chain.clone()).zip(0..);
+    let disks = chains.map(|(chain, number)| LayeredDisk::number(number, chain));
+    let (daemon, disks) = (&lane.daemon, disks.collect());
+    Ok(LayeredGuest::start(daemon, &observer, &scene.name(), life, disks).await?)
+}
+
+/// Sees what libvirt says, and what has died.
+async fn look(
+    lane: &mut Lane,
+    scene: &Scene,
+    guest: &LayeredGuest,
+    accidents: &mut Vec<Accident>,
+) -> Result<Seen, Failure> {
+    let (name, disturbance) = (guest.domain.name(), scene.disturbance);
+    accidents.extend(block_in_place(|| restart_if_dead(&mut lane.daemon))?);
+    accidents.extend(accident::qemu(&lane.daemon, name, disturbance));
+    accidents.extend(accident::forgotten(&lane.daemon, name));
+    let has_died = |accident: &Accident| matches!(accident, Accident::Qemu | Accident::Forgotten);
+    let stopped = disturbance.stops_the_guest() || accidents.iter().any(has_died);
+    let observer = lane.observer().await?;
+    let seen = Seen::of(guest, &observer, stopped).await?;
+    if disturbance.kills_the_daemon() && seen.has_stale_mirror() {
         accidents.push(Accident::StaleMirror);
     }
-    sleep(if writes { AFTERWARDS } else { Duration::ZERO }).await;
-    let writes = writer
-        .map(|writer| block_in_place(|| writer.stop()))
-        .unwrap_or_default();
-    end(&guest, &observer, &seen).await?;
-    let report = block_in_place(|| {
-        storage.mend(lane)?;
-        let runs = courses.into_iter().zip(&targets).enumerate();
-        let runs = runs.map(|(number, (course, target))| {
-            let mut expected = lane.content.clone();
-            expected.apply(&writes, number);
-            let images = Images::of(&course.work, &expected);
-            if oracle::is_unflushed(&course, &accidents, &images) {
-                accidents.push(Accident::Unflushed);
-            }
-            let disk = seen.disk(target);
-            let surprises = if scene.operation.is_backup() {
-                let mut copied = lane.content.clone();
-                copied.doubt(&writes, number);
-                backup::surprises(&course, &accidents, &disk, &images, &copied)
-            } else {
-                oracle::surprises(&course, &accidents, &disk, &images)
-            };
-            Run {
-                course,
-                images,
-                surprises,
-            }
-        });
-        let runs: Vec<_> = runs.collect();
-        Ok::<_, Failure>(Report {
-            scene,
-            runs,
-            seen,
-            writes,
-            accidents: accidents.clone(),
-        })
-    })?;
-    Ok(report)
+    Ok(seen)
+}
+
+/// Holds what a client was told against everything else.
+fn judge(lane: &Lane, report: &mut Report, number: usize, target: &str, course: Course) -> Run {
+    let mut expected = lane.content.clone();
+    expected.apply(&report.writes, number);
+    let images = Images::of(&course.work, &expected);
+    if oracle::is_unflushed(&course, &report.accidents, &images) {
+        report.accidents.push(Accident::Unflushed);
+    }
+    let disk = report.seen.disk(target);
+    let surprises = if report.scene.operation.is_backup() {
+        let mut copied = lane.content.clone();
+        copied.doubt(&report.writes, number);
+        backup::surprises(&course, &report.accidents, &disk, &images, &copied)
+    } else {
+        oracle::surprises(&course, &report.accidents, &disk, &images)
+    };
+    Run {
+        course,
+        images,
+        surprises,
+    }
 }
 
 /// What is done to each disk, on images of its own.
@@ -182,12 +195,12 @@ async fn perform(
     lane: &mut Lane,
     scene: &Scene,
     guest: &LayeredGuest,
-    observer: &Connection,
     works: Vec<Work>,
     moments: &[Moment],
     accidents: &mut Vec<Accident>,
 ) -> Result<Vec<Course>, Failure> {
     let disturbance = scene.disturbance;
+    let observer = lane.observer().await?;
     let relayed = disturbance.cuts();
     if relayed {
         lane.join().await?;
@@ -225,7 +238,7 @@ async fn perform(
         let pause = moments
             .first()
             .map_or(Duration::ZERO, |moment| moment.apart);
-        self::strike(lane, disturbance, guest, observer, pause).await?;
+        self::strike(lane, disturbance, guest, &observer, pause).await?;
     }
     let mut ended = Vec::new();
     while !courses.is_empty() {
@@ -280,8 +293,8 @@ async fn strike(
 }
 
 /// Stops the guest, and forgets it.
-async fn end(guest: &LayeredGuest, observer: &Connection, seen: &Seen) -> Result<(), Failure> {
-    let domain = guest.domain.with_connection(observer);
+async fn end(lane: &Lane, guest: &LayeredGuest, seen: &Seen) -> Result<(), Failure> {
+    let domain = guest.domain.with_connection(&lane.observer().await?);
     if seen.live.is_some() {
         domain.destroy(DomainDestroyFlags::empty()).await?;
     }

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep};
 use virtwire::constants::{DomainState, DomainXmlFlags};
 use virtwire::{BlockJobInfo, Connection, DiskDescription, Domain, Error, Source, disks_from_xml};
 use virtwire_lab::image;
+use virtwire_tests::stage::layered::LayeredGuest;
 use virtwire_tests::writer::Content;
 
 use crate::operation::Work;
@@ -28,17 +29,16 @@ pub(crate) struct Seen {
 impl Seen {
     /// Asks. A guest that was stopped is waited for until libvirt knows.
     pub(crate) async fn of(
-        domain: &Domain,
+        guest: &LayeredGuest,
         connection: &Connection,
-        targets: &[String],
         stopped: bool,
     ) -> Result<Self, Error> {
-        let domain = domain.with_connection(connection);
+        let domain = guest.domain.with_connection(connection);
         let running = running(&domain, stopped).await?;
         let mut seen = Self::default();
         if running {
             seen.live = Some(domain.xml(DomainXmlFlags::empty()).await?);
-            for target in targets {
+            for target in guest.disks.iter().map(|disk| &disk.target) {
                 if let Some(info) = domain.disk(target).job_info().await? {
                     seen.jobs.push((target.clone(), info));
                 }
