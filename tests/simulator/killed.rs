@@ -6,16 +6,26 @@ use std::time::Duration;
 
 use virtwire::constants::{ConnectDomainEventBlockJobStatus, DomainBlockJobType, DomainXmlFlags};
 use virtwire::event::DomainEventKind;
-use virtwire::remote::{DomainGetXmlDesc, DomainGetXmlDescRet};
+use virtwire::remote::{
+    DomainGetBlockJobInfo, DomainGetBlockJobInfoRet, DomainGetXmlDesc, DomainGetXmlDescRet,
+};
 use virtwire::{
-    BlockJob, Connection, ConnectionState, Disk, MirrorReady, Outcome, Readiness, Reconnect,
-    VanishedReason, Verdict,
+    BackupOutcome, BackupServer, BlockJob, Connection, ConnectionState, Disk, MirrorReady, Outcome,
+    PullBackup, Readiness, Reconnect, VanishedReason, Verdict,
 };
 use virtwire_lab::guest::{self, DomainType};
 use virtwire_sim::{Image, Simulator};
 use virtwire_tests::deadline;
 
 use crate::served::Served;
+
+const NOTHING: DomainGetBlockJobInfoRet = DomainGetBlockJobInfoRet {
+    found: 0,
+    type_: 0,
+    bandwidth: 0,
+    cur: 0,
+    end: 0,
+};
 
 /// A host with a guest `guest`, whose daemon from a moment on says something else in its XML.
 struct Host {
@@ -93,7 +103,7 @@ async fn mirror_that_the_daemon_has_forgotten_is_not_waited_for() {
         let Readiness::Over(Outcome::Vanished(evidence)) = found.wait_ready().await else {
             panic!("it never can be known to be ready");
         };
-        assert_eq!(evidence.reason, VanishedReason::NoMirror);
+        assert_eq!(evidence.reason, VanishedReason::HalfStarted);
         assert_eq!(evidence.resolve(), Verdict::Running);
     })
     .await;
@@ -139,6 +149,39 @@ async fn cancellation_that_is_told_of_as_a_pivot_is_not_believed() {
         assert_eq!(evidence.reason, VanishedReason::Contradicted);
         assert!(evidence.cancel_asked && !evidence.pivot_asked);
         assert_eq!(evidence.resolve(), Verdict::Unknown);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn backup_without_a_disk_at_work_is_not_waited_for() {
+    deadline(async {
+        let disks = [guest::Disk::new("vda", "/images/top")];
+        let started = Simulator::builder()
+            .image("/images/top", Image::qcow2(1 << 20).with_data(1 << 20))
+            .domain(&guest::xml("guest", DomainType::Qemu, &disks))
+            .unwrap()
+            .on::<DomainGetBlockJobInfo>(|_, _| Ok(NOTHING))
+            .start();
+        let served = Served::new(started);
+        let connection = Connection::open(&served.uri("qemu")).await.unwrap();
+        let domain = connection.lookup_domain_by_name("guest").await.unwrap();
+        let server = BackupServer::unix("/run/backup.sock");
+        let begun = domain
+            .backup(PullBackup::new(server))
+            .start()
+            .await
+            .unwrap();
+
+        let found = domain.backup_job().await.unwrap().unwrap();
+        let _progress = found.progress_every(Duration::from_millis(50));
+        let BackupOutcome::Vanished(evidence) = found.wait().await else {
+            panic!("nobody says that it is over");
+        };
+        assert_eq!(evidence.reason, VanishedReason::HalfStarted);
+        // Who began it was told that it began, and goes on.
+        assert!(begun.outcome().is_none());
+        assert_eq!(begun.finish().await.unwrap(), BackupOutcome::Completed);
     })
     .await;
 }

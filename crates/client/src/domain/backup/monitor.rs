@@ -23,6 +23,10 @@ use crate::{Domain, DomainStatus, Error, VanishedReason};
 /// daemon queues the event before it forgets the backup, so this is generous.
 const EVENT_GRACE: Duration = Duration::from_secs(2);
 
+/// How long a backup that was found may have no disk at work. It has before the answer to its start
+/// comes, so this is generous.
+const WORK_GRACE: Duration = Duration::from_secs(3);
+
 /// How long the questions after a backup's end may take altogether.
 const EVIDENCE_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -46,6 +50,10 @@ pub(super) struct Monitor {
     identity: Identity,
     /// Whether an event was lost, and with it perhaps the end of our backup.
     lost: bool,
+    /// Whether a disk has been seen at work, or the daemon has said that it began the backup.
+    works: bool,
+    /// Since when there has been a backup and no disk at work.
+    idle: Option<Instant>,
 }
 
 /// What can be found out when a backup is over.
@@ -74,6 +82,8 @@ impl Monitor {
             pace: Arc::default(),
             identity: Identity::new(None),
             lost: false,
+            works: false,
+            idle: None,
         })
     }
 
@@ -81,6 +91,7 @@ impl Monitor {
     /// was made then.
     pub(super) fn started(mut self, mode: BackupMode, asked: Option<Instant>) -> BackupJob {
         self.identity = Identity::new(asked);
+        self.works = asked.is_some();
         let job = BackupJob {
             domain: self.domain.clone(),
             mode,
@@ -178,6 +189,7 @@ impl Monitor {
             // Something was missed, and it may have been the end.
             Err(_) => {
                 self.lost = true;
+                self.works = false;
                 self.pace.hurry();
                 return None;
             }
@@ -204,7 +216,7 @@ impl Monitor {
                     self.lost = false;
                     self.identity.runs(stats.elapsed, asked);
                     self.state.send_modify(|state| state.stats = Some(stats));
-                    None
+                    self.look_for_work().await
                 }
                 // There is none, or somebody else's has taken its place.
                 _ => self.without_event(VanishedReason::NoEvent).await,
@@ -219,6 +231,30 @@ impl Monitor {
                 None
             }
         }
+    }
+
+    /// A daemon that was killed while it began a backup may find it again without any disk at work,
+    /// and then never says that it is over.
+    async fn look_for_work(&mut self) -> Option<BackupOutcome> {
+        if self.works {
+            return None;
+        }
+        // Not answered, it is asked again with the next question.
+        let jobs = timeout(EVIDENCE_DEADLINE, self.domain.block_jobs()).await;
+        let jobs = jobs.ok()?.ok()?;
+        self.works = jobs
+            .iter()
+            .any(|job| job.info.kind == DomainBlockJobType::BACKUP);
+        if self.works {
+            self.idle = None;
+            return None;
+        }
+        let now = Instant::now();
+        let since = *self.idle.get_or_insert(now);
+        if now.duration_since(since) < WORK_GRACE {
+            return None;
+        }
+        self.without_event(VanishedReason::HalfStarted).await
     }
 
     /// The backup is gone; gives its event time to arrive.

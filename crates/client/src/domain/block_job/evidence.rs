@@ -108,10 +108,11 @@ pub enum VanishedReason {
     /// before it, or the daemon had taken a cancellation before. A daemon that was killed while a
     /// mirror ended may take either end for the other, and writes it into its XML.
     Contradicted,
-    /// The daemon says that a copy or an active commit runs, and its XML has no mirror for it: a
-    /// daemon that was killed while it started the job knows half of it afterwards, and announces
-    /// nothing any more. [`Disk::abort_job`] may end the job.
-    NoMirror,
+    /// The daemon says that the job runs, and has nothing that it consists of: no mirror in the XML
+    /// for a copy or an active commit, no disk at work for a backup. It was killed while it started
+    /// the job, knows half of it since, and announces nothing any more. [`Disk::abort_job`] or
+    /// [`Domain::abort_job`](crate::Domain::abort_job) may end the job.
+    HalfStarted,
     /// The task that watched the job was stopped together with its runtime.
     Unwatched,
 }
@@ -312,7 +313,7 @@ impl PartialEq for VanishedReason {
             (Self::NoEvent, Self::NoEvent)
             | (Self::EventsEnded, Self::EventsEnded)
             | (Self::Contradicted, Self::Contradicted)
-            | (Self::NoMirror, Self::NoMirror)
+            | (Self::HalfStarted, Self::HalfStarted)
             | (Self::Unwatched, Self::Unwatched) => true,
             _ => false,
         }
@@ -329,7 +330,7 @@ impl fmt::Display for VanishedReason {
             Self::Contradicted => {
                 f.write_str("a pivot was announced that other evidence speaks against")
             }
-            Self::NoMirror => f.write_str("the daemon knows only half of the job"),
+            Self::HalfStarted => f.write_str("the daemon knows only half of the job"),
             Self::Unwatched => f.write_str("the task that watched the job was stopped"),
         }
     }

@@ -458,7 +458,7 @@ impl Monitor {
         if now.duration_since(since) < MIRROR_GRACE {
             return None;
         }
-        Some(self.vanished(VanishedReason::NoMirror).await)
+        Some(self.vanished(VanishedReason::HalfStarted).await)
     }
 
     /// The job is gone; gives its event time to arrive.
