@@ -8,14 +8,14 @@ use virtwire::constants::{
 };
 use virtwire::{
     Backup, BackupJob, BackupMode, BackupObstacle, BackupOutcome, BackupServer, BackupStats,
-    BackupXml, Bandwidth, CheckpointXml, CloseCause, Connection, Domain, ErrorKind, NewCheckpoint,
-    PullBackup, PullDisk, PushBackup, PushDisk, Reconnect, VanishedReason,
+    BackupXml, CheckpointXml, CloseCause, Connection, Domain, ErrorKind, NewCheckpoint, PullBackup,
+    PullDisk, PushBackup, PushDisk, Reconnect, VanishedReason,
 };
 use virtwire_lab::Driver;
 use virtwire_tests::deadline;
 
 use super::images::define;
-use crate::{Guest, Stage};
+use crate::Stage;
 
 fn target(stage: &Stage, name: &str) -> PathBuf {
     stage.images_dir().join(name)
@@ -36,11 +36,9 @@ fn pull(stage: &Stage) -> PullBackup {
     PullBackup::new(server).disk("vda", disk)
 }
 
-/// A backup that takes its time.
-async fn slow(guest: &Guest, backup: Backup) -> BackupJob {
+/// A backup that takes its time, as the guest's base does.
+async fn slow(backup: Backup) -> BackupJob {
     let job = backup.start().await.unwrap();
-    let limit = Bandwidth::mib_per_s(4).unwrap();
-    guest.disk().set_job_speed(limit).await.unwrap();
     assert_eq!(job.outcome(), None);
     job
 }
@@ -101,11 +99,11 @@ async fn full_push_backup_reads_as_the_disk() {
 async fn progress_of_a_push_backup_moves_to_its_end() {
     deadline(async {
         let stage = Stage::new(Driver::Qemu).await;
-        let guest = stage.guest("progress", 128).await;
+        let guest = stage.slow_guest("progress", 16).await;
         let path = target(&stage, "progress.backup");
-        let job = slow(&guest, guest.domain.backup(push(&path))).await;
+        let job = slow(guest.domain.backup(push(&path))).await;
         let stats = figures(&job, |stats| stats.total).await;
-        assert_eq!(stats.total, Some(128 << 20));
+        assert_eq!(stats.total, Some(16 << 20));
         assert_eq!(stats.scratch_used, None);
         let error = job.finish().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput, "{error}");
@@ -114,10 +112,6 @@ async fn progress_of_a_push_backup_moves_to_its_end() {
         let mut seen = Vec::new();
         while let Some(now) = progress.next().await {
             seen.push(now);
-            if seen.len() == 5 {
-                let disk = guest.disk();
-                disk.set_job_speed(Bandwidth::UNLIMITED).await.unwrap();
-            }
         }
         assert!(
             progress.next().await.is_none(),
@@ -203,9 +197,9 @@ async fn pull_backup_completes_when_it_is_finished_by_whichever_handle() {
 async fn cancelled_push_backup_leaves_no_file() {
     deadline(async {
         let stage = Stage::new(Driver::Qemu).await;
-        let guest = stage.guest("cancel", 128).await;
+        let guest = stage.slow_guest("cancel", 16).await;
         let path = target(&stage, "cancel.backup");
-        let job = slow(&guest, guest.domain.backup(push(&path))).await;
+        let job = slow(guest.domain.backup(push(&path))).await;
         let (first, second) = tokio::join!(job.cancel(), job.cancel());
         assert_eq!(first.unwrap(), BackupOutcome::Cancelled);
         assert_eq!(second.unwrap(), BackupOutcome::Cancelled);
@@ -223,13 +217,13 @@ async fn backup_of_a_domain_that_stops_has_failed() {
     deadline(async {
         let stage = Stage::new(Driver::Qemu).await;
         for mode in [BackupMode::Push, BackupMode::Pull] {
-            let guest = stage.guest(mode.name(), 128).await;
+            let guest = stage.slow_guest(mode.name(), 16).await;
             let path = target(&stage, "stopped.backup");
             let backup: BackupXml = match mode {
                 BackupMode::Push => push(&path).into(),
                 _ => pull(&stage).into(),
             };
-            let job = slow(&guest, guest.domain.backup(backup)).await;
+            let job = slow(guest.domain.backup(backup)).await;
             destroy(&guest.domain).await;
             match job.wait().await {
                 BackupOutcome::Failed(failure) => assert!(failure.domain_stopped, "{failure:?}"),
@@ -408,17 +402,16 @@ async fn lost_connection_makes_a_backup_vanish_and_another_finds_it() {
 async fn backup_is_followed_while_the_daemon_is_replaced() {
     deadline(async {
         let mut stage = Stage::new(Driver::Qemu).await;
-        let guest = stage.guest("replaced", 128).await;
+        let guest = stage.slow_guest("replaced", 16).await;
         let connection = persistent(&stage).await;
         let domain = guest.domain.with_connection(&connection);
         let path = target(&stage, "replaced.backup");
-        let job = slow(&guest, domain.backup(push(&path))).await;
+        let job = slow(domain.backup(push(&path))).await;
         stage.kill();
         stage.restart();
         // Only what changes nothing is asked again when the connection is lost over it.
         assert!(domain.is_active().await.unwrap());
-        let disk = domain.disk("vda");
-        disk.set_job_speed(Bandwidth::UNLIMITED).await.unwrap();
+        assert_eq!(job.outcome(), None);
         assert_eq!(job.wait().await, BackupOutcome::Completed);
 
         let job = domain.backup(pull(&stage)).start().await.unwrap();

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 use virtwire::{
-    BackupJob, BackupOutcome, BackupServer, Bandwidth, Connection, Domain, PullBackup, PullDisk,
-    PushBackup, PushDisk, Reconnect,
+    BackupJob, BackupOutcome, BackupServer, Connection, Domain, PullBackup, PullDisk, PushBackup,
+    PushDisk, Reconnect,
 };
 use virtwire_lab::{Driver, image};
 use virtwire_tests::deadline;
@@ -19,14 +19,6 @@ async fn push(domain: &Domain, path: &Path) -> BackupJob {
     let disk = PushDisk::file(path.to_str().unwrap());
     let backup = domain.backup(PushBackup::new().disk("vda", disk));
     backup.start().await.unwrap()
-}
-
-async fn limit(guest: &Guest, limit: Bandwidth) {
-    guest.disk().set_job_speed(limit).await.unwrap();
-}
-
-fn slow() -> Bandwidth {
-    Bandwidth::mib_per_s(16).unwrap()
 }
 
 /// The guest by a connection that is opened again.
@@ -55,9 +47,9 @@ fn has_failed_with_the_domain(outcome: &BackupOutcome) {
 async fn backup_fails_with_its_hypervisor() {
     deadline(async {
         let stage = Stage::new(Driver::Qemu).await;
-        let guest = stage.guest("guest", 128).await;
+        let guest = stage.slow_guest("guest", 16).await;
         let job = push(&guest.domain, &stage.images_dir().join("backup")).await;
-        limit(&guest, slow()).await;
+        assert_eq!(job.outcome(), None);
         kill_hypervisor(&stage);
         let outcome = job.wait().await;
         assert!(matches!(outcome, BackupOutcome::Failed(_)), "{outcome:?}");
@@ -130,11 +122,11 @@ fn small_directory(stage: &Stage) -> PathBuf {
 async fn backup_that_ends_while_there_is_no_daemon_is_not_taken_for_what_it_is_not() {
     deadline(async {
         let mut stage = Stage::new(Driver::Qemu).await;
-        let guest = stage.guest("guest", 64).await;
+        let guest = stage.slow_guest("guest", 16).await;
         let domain = lasting(&stage, &guest).await;
         let path = stage.images_dir().join("backup");
         let job = push(&domain, &path).await;
-        limit(&guest, slow()).await;
+        assert_eq!(job.outcome(), None);
         stage.kill();
         sleep(Duration::from_secs(6)).await;
         stage.restart();
@@ -154,10 +146,10 @@ async fn backup_that_ends_while_there_is_no_daemon_is_not_taken_for_what_it_is_n
 async fn backup_whose_hypervisor_dies_while_there_is_no_daemon_does_not_complete() {
     deadline(async {
         let mut stage = Stage::new(Driver::Qemu).await;
-        let guest = stage.guest("guest", 128).await;
+        let guest = stage.slow_guest("guest", 16).await;
         let domain = lasting(&stage, &guest).await;
         let job = push(&domain, &stage.images_dir().join("backup")).await;
-        limit(&guest, slow()).await;
+        assert_eq!(job.outcome(), None);
         stage.kill();
         kill_hypervisor(&stage);
         stage.restart();

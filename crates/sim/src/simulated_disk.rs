@@ -229,6 +229,11 @@ impl Simulator {
         images.put(location.as_ref(), image)
     }
 
+    /// Block jobs that begin from now on move so much in a second, without a limit of their own.
+    pub fn set_disk_throughput(&self, bytes_per_second: u64) {
+        self.hypervisor().model.pace.throughput = bytes_per_second.max(1);
+    }
+
     /// The disk image at this path or URL.
     #[must_use]
     pub fn image(&self, location: impl AsRef<str>) -> Option<Image> {

@@ -1,5 +1,6 @@
 //! The stage on a private libvirtd, of the release that the [environment](release) names.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -157,6 +158,27 @@ impl Stage {
         self.guest_on(name, base).await
     }
 
+    /// As [`guest`](Self::guest), on a base of which 4 MiB can be read in a second.
+    ///
+    /// # Panics
+    ///
+    /// When an image or the guest cannot be made.
+    pub async fn slow_guest(&self, name: &str, mib: u64) -> Guest {
+        let base = self.base(name, mib).await;
+        let source = SlowSource::new(&base).await;
+        let overlay = self.images_dir().join(format!("{name}.qcow2"));
+        let (url, path) = (source.url(), overlay.clone());
+        beside(move || overlay_on_url(&path, &url)).await;
+        let handed_over = self.daemon.hand_over(&overlay);
+        handed_over.expect("the image has another owner");
+        let disks = [guest::Disk::new("vda", &overlay)];
+        let guest = self.start(name, base, overlay, &disks).await;
+        Guest {
+            _source: Some(source),
+            ..guest
+        }
+    }
+
     /// As [`guest`](Self::guest), on a base whose middle cannot be read.
     ///
     /// # Panics
@@ -197,7 +219,17 @@ impl Stage {
             let image = self.overlay(&format!("{name}-{target}"), &base).await;
             disks.push(guest::Disk::new(*target, image));
         }
-        let xml = guest::xml(name, self.domain_type, &disks);
+        self.start(name, base, overlay, &disks).await
+    }
+
+    async fn start(
+        &self,
+        name: &str,
+        base: PathBuf,
+        overlay: PathBuf,
+        disks: &[guest::Disk],
+    ) -> Guest {
+        let xml = guest::xml(name, self.domain_type, disks);
         let created = self
             .connection
             .create_domain(&xml, DomainCreateFlags::empty())
@@ -206,6 +238,7 @@ impl Stage {
             domain: created.expect("the guest starts"),
             base,
             overlay,
+            _source: None,
         }
     }
 
@@ -274,6 +307,61 @@ pub struct Guest {
     pub base: PathBuf,
     /// The image on it, the disk `vda`.
     pub overlay: PathBuf,
+    /// Serves the base, if that is slow.
+    _source: Option<SlowSource>,
+}
+
+/// A server of an image of which 4 MiB can be read in a second.
+#[derive(Debug)]
+struct SlowSource {
+    socket: PathBuf,
+    server: std::process::Child,
+}
+
+impl SlowSource {
+    async fn new(image: &Path) -> Self {
+        let socket = image.with_extension("nbd");
+        let throttled = format!(
+            "driver=throttle,throttle-group=slow,read-only=on,file.driver=qcow2,\
+             file.file.driver=file,file.file.filename={}",
+            image.display()
+        );
+        let mut server = std::process::Command::new("qemu-nbd");
+        server
+            .args(["--object", "throttle-group,id=slow,x-bps-total=4194304"])
+            .args(["--read-only", "--persistent", "--shared=8"])
+            .args(["--export-name", "disk", "--socket"])
+            .arg(&socket)
+            .args(["--image-opts", &throttled]);
+        // A hypervisor that is killed is none of its business.
+        server.stderr(std::process::Stdio::null());
+        let server = server.spawn().expect("qemu-nbd runs");
+        // Whoever the guest runs as has to be let in.
+        let open = std::fs::Permissions::from_mode(0o777);
+        while std::fs::set_permissions(&socket, open.clone()).is_err() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        Self { socket, server }
+    }
+
+    fn url(&self) -> String {
+        format!("nbd+unix:///disk?socket={}", self.socket.display())
+    }
+}
+
+impl Drop for SlowSource {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+fn overlay_on_url(overlay: &Path, url: &str) {
+    let mut create = std::process::Command::new("qemu-img");
+    create.args(["create", "-q", "-f", "qcow2", "-F", "raw", "-b", url]);
+    let status = create.arg(overlay).status();
+    assert!(status.expect("qemu-img runs").success());
 }
 
 impl Guest {

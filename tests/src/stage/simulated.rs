@@ -175,6 +175,16 @@ impl Stage {
         }
     }
 
+    /// As [`guest`](Self::guest), on a base of which 4 MiB can be read in a second.
+    ///
+    /// # Panics
+    ///
+    /// When the guest cannot be made.
+    pub async fn slow_guest(&self, name: &str, mib: u64) -> Guest {
+        self.simulator.set_disk_throughput(4 << 20);
+        self.guest(name, mib).await
+    }
+
     /// As [`guest`](Self::guest), on a base whose middle cannot be read.
     ///
     /// # Panics
