@@ -1,6 +1,6 @@
 //! Backups of a running guest: every way one can end, each with its exact outcome.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use virtwire::constants::{
@@ -22,7 +22,7 @@ fn target(stage: &Stage, name: &str) -> PathBuf {
 }
 
 /// Everything of `vda`, written to there.
-fn push(path: &PathBuf) -> PushBackup {
+fn push(path: &Path) -> PushBackup {
     let disk = PushDisk::file(path.to_str().unwrap()).format("qcow2");
     PushBackup::new().disk("vda", disk)
 }
