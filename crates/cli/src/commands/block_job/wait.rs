@@ -87,7 +87,7 @@ pub(super) async fn wait(
     let mut display = Display::new(labels(set.jobs(), words), terms.verbose, output);
     let cause = watch(set.jobs(), terms, interrupt, &mut display).await?;
     let mut ends = match cause {
-        None => conclude(set, terms.goal, interrupt).await?,
+        None => conclude(set, terms.goal, interrupt, output).await?,
         Some(_) => Ends::of(cancel(set.jobs(), terms.asynchronous, interrupt).await),
     };
     ends.cause = cause.or(ends.cause);
@@ -155,29 +155,17 @@ async fn settle(job: &BlockJob, goal: Goal) -> bool {
     outcome.is_success()
 }
 
-/// Does with jobs that have settled what they were waited for. An interrupt ends the wait for it.
-async fn conclude(set: &JobSet, goal: Goal, interrupt: &mut Interrupt) -> Result<Ends, Failure> {
+/// Does with jobs that have settled what they were waited for.
+async fn conclude(
+    set: &JobSet,
+    goal: Goal,
+    interrupt: &mut Interrupt,
+    output: Output,
+) -> Result<Ends, Failure> {
     let jobs = set.jobs();
     match goal {
         Goal::Over | Goal::Ready => Ok(Ends::of(jobs.iter().map(|job| known(job, End::Ready)))),
-        Goal::Pivoted { quiesce } => {
-            let set = if quiesce {
-                set.clone().freeze_filesystems()
-            } else {
-                set.clone()
-            };
-            tokio::select! {
-                end = set.pivot() => {
-                    let end = end.map_err(Failure::doing("nothing is pivoted"))?;
-                    let mut ends = Ends::of_pivots(end);
-                    ends.cause = ends.failed().map(Cause::Failed);
-                    Ok(ends)
-                }
-                () = interrupt.wait() => {
-                    Ok(Ends::of(jobs.iter().map(|job| known(job, End::Pivoting))))
-                }
-            }
-        }
+        Goal::Pivoted { quiesce } => pivot(set, quiesce, interrupt, output).await,
         Goal::Finished => {
             let all_ready = jobs.iter().all(BlockJob::is_ready);
             let ends = cancel(jobs, false, interrupt).await;
@@ -187,6 +175,42 @@ async fn conclude(set: &JobSet, goal: Goal, interrupt: &mut Interrupt) -> Result
             })))
         }
     }
+}
+
+/// Pivots the jobs. That is a short step, which does harm if it is left half done: a single
+/// interrupt does not end the wait for it.
+async fn pivot(
+    set: &JobSet,
+    quiesce: bool,
+    interrupt: &mut Interrupt,
+    output: Output,
+) -> Result<Ends, Failure> {
+    let jobs = set.jobs();
+    let set = if quiesce {
+        set.clone().freeze_filesystems()
+    } else {
+        set.clone()
+    };
+    let impatience = async {
+        interrupt.wait().await;
+        output.warning("the pivot is under way; another interrupt does not wait for its end");
+        interrupt.wait().await;
+    };
+    tokio::select! {
+        end = set.pivot() => {
+            let end = end.map_err(Failure::doing("nothing is pivoted"))?;
+            let mut ends = Ends::of_pivots(end);
+            ends.cause = ends.failed().map(Cause::Failed);
+            return Ok(ends);
+        }
+        () = impatience => {}
+    }
+    let mut ends = Ends::of(jobs.iter().map(|job| known(job, End::Pivoting)));
+    if let (true, [job, ..]) = (quiesce, jobs) {
+        let thawed = job.disk().domain().fs_thaw::<&str>([]).await;
+        ends.frozen = thawed.err().map(|error| error.to_string());
+    }
+    Ok(ends)
 }
 
 /// Cancels the jobs; a further interrupt ends the wait for them.
