@@ -70,7 +70,7 @@ pub(crate) struct Arguments {
 }
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 success, 1 error, 2 wrong usage; of a block job that was waited for: \
+Exit status: 0 success, 1 error, 2 wrong usage; of a job that was waited for: \
 3 cancelled, 4 failed, 5 gone without saying how it ended.";
 
 #[derive(Debug, Subcommand)]
