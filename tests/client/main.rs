@@ -4,6 +4,7 @@
 
 mod answer;
 mod auth;
+mod block_job;
 mod call;
 mod cancel;
 mod close;
