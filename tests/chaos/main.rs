@@ -29,7 +29,7 @@ mod truth;
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::{JoinSet, block_in_place};
 
@@ -42,6 +42,7 @@ use self::table::Table;
 #[derive(Debug)]
 struct Play {
     options: Options,
+    until: Option<Instant>,
     waiting: Mutex<VecDeque<Scene>>,
     table: Mutex<Table>,
     /// Scenes that could not be played.
@@ -80,8 +81,13 @@ async fn main() -> ExitCode {
     );
     let began = Instant::now();
     let lanes = options.lanes;
+    let minutes = options
+        .minutes
+        .map(|minutes| Duration::from_secs(minutes * 60));
+    let until = minutes.map(|minutes| began + minutes);
     let play = Arc::new(Play {
         options,
+        until,
         waiting: Mutex::new(scenes),
         table: Mutex::default(),
         broken: Mutex::default(),
@@ -104,6 +110,10 @@ fn conclude(play: &Play, seconds: u64) -> ExitCode {
         "seed {}: {runs} runs, {surprises} surprises, {seconds} s",
         play.options.seed
     );
+    let left = locked(&play.waiting).len();
+    if left > 0 {
+        println!("there was no time for {left} scenes");
+    }
     for problem in broken.iter() {
         println!("not played: {problem}");
     }
@@ -122,6 +132,9 @@ fn conclude(play: &Play, seconds: u64) -> ExitCode {
 /// played to its end.
 async fn run_lane(play: Arc<Play>, mut lane: Option<Lane>) {
     loop {
+        if play.until.is_some_and(|until| Instant::now() > until) {
+            return;
+        }
         let Some(scene) = locked(&play.waiting).pop_front() else {
             return;
         };

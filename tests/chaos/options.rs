@@ -11,6 +11,8 @@ pub(crate) struct Options {
     pub(crate) disks: u8,
     /// How many guests there are at a time, each on a daemon of its own.
     pub(crate) lanes: usize,
+    /// After so many minutes no scene is begun any more.
+    pub(crate) minutes: Option<u64>,
     /// Scenes with these words in their names, if any are given.
     pub(crate) only: Vec<String>,
     /// Where surprises are kept.
@@ -25,6 +27,7 @@ impl Options {
             seed: fresh_seed(),
             disks: 10,
             lanes: 4,
+            minutes: None,
             only: Vec::new(),
             keep: PathBuf::from("target/chaos"),
         };
@@ -36,6 +39,7 @@ impl Options {
                 "--seed" => options.seed = number(&value()?)?,
                 "--disks" => options.disks = number(&value()?)?,
                 "--lanes" => options.lanes = number(&value()?)?,
+                "--minutes" => options.minutes = Some(number(&value()?)?),
                 "--only" => options.only.push(value()?),
                 "--keep" => options.keep = value()?.into(),
                 other => return Err(format!("what is {other}?")),

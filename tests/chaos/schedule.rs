@@ -46,6 +46,7 @@ impl Scene {
 pub(crate) fn scenes(seed: u64, rounds: u64, disks: u8, pulls_alone: bool) -> Vec<Scene> {
     let mut scenes = Vec::new();
     for round in 0..rounds {
+        let first = scenes.len();
         for (row, operation) in Operation::ALL.into_iter().enumerate() {
             let fitting = Disturbance::ALL.into_iter().enumerate();
             for (column, disturbance) in fitting.filter(|(_, it)| it.applies_to(operation)) {
@@ -66,6 +67,11 @@ pub(crate) fn scenes(seed: u64, rounds: u64, disks: u8, pulls_alone: bool) -> Ve
                     seed: random.number(),
                 }));
             }
+        }
+        // In whatever order, so that what there is no time for is not always the same.
+        let mut random = Random::new(seed ^ round);
+        for place in (first + 1..scenes.len()).rev() {
+            scenes.swap(place, first + random.below(place - first + 1));
         }
     }
     scenes

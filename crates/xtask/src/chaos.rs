@@ -13,8 +13,8 @@ const MEMORY: &str = "/dev/shm";
 /// What the guests of a few daemons need there.
 const ROOM: u64 = 2 << 30;
 
-/// What CI plays: each operation with each disturbance, at a few moments.
-const SLICE: [&str; 4] = ["--rounds", "1", "--disks", "3"];
+/// What CI plays: each operation with each disturbance, at a few moments, for as long as it may.
+const SLICE: [&str; 6] = ["--rounds", "1", "--disks", "3", "--minutes", "5"];
 
 /// Plays on the releases that the first words name, or on the machine's libvirt; the other words
 /// are the runner's own.
