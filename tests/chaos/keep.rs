@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use virtwire_tests::release;
+
 use crate::lane::Lane;
 use crate::options::Options;
 use crate::scene::Report;
@@ -44,19 +46,24 @@ pub(crate) fn keep(lane: &Lane, report: &Report, options: &Options) -> io::Resul
         fs::create_dir_all(&to)?;
         for entry in fs::read_dir(images)? {
             let entry = entry?;
-            fs::copy(entry.path(), to.join(entry.file_name()))?;
+            // There may be a socket.
+            if entry.file_type()?.is_file() {
+                fs::copy(entry.path(), to.join(entry.file_name()))?;
+            }
         }
     }
     Ok(dir)
 }
 
 fn describe(report: &Report, seed: u64, disks: u8) -> String {
-    let scene = report.scene;
+    let release = std::env::var(release::VARIABLE);
+    let release = release.map_or_else(|_| String::new(), |name| format!(" --release {name}"));
+    let (name, rounds) = (report.scene.name(), report.scene.round + 1);
     let mut text = format!(
-        "{}\nagain: cargo xtask chaos --seed {seed} --disks {} --only {}\n",
-        scene.name(),
-        disks,
-        scene.name()
+        "{name}
+again: cargo xtask chaos{release} --seed {seed} --disks {disks} --rounds {rounds} \
+         --only {name}
+",
     );
     let _ = writeln!(text, "jobs left: {:?}", report.seen.jobs);
     for accident in &report.accidents {

@@ -132,6 +132,11 @@ impl fmt::Display for Table {
                 row.surprises
             )?;
         }
+        writeln!(
+            f,
+            "refused: not started, or not known to be; done/not/ended/open: what was found out \
+             afterwards about jobs that had vanished"
+        )?;
         for (accident, times) in &self.accidents {
             writeln!(f, "accident: {accident}: {times} times")?;
         }
