@@ -24,8 +24,8 @@ pub(crate) enum Accident {
     Forgotten,
     /// A job was over when libvirtd was started again, and its mirror stays in the XML.
     StaleMirror,
-    /// QEMU died after a job had flattened the chain, and tables of the image were in its memory
-    /// alone: what it had written there is lost.
+    /// QEMU died after a job was complete, and tables of the image that it wrote to were in its
+    /// memory alone: data is lost.
     Unflushed,
 }
 

@@ -2,9 +2,11 @@
 
 use std::fmt::Display;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
 use virtwire::{
     BackupOutcome, BlockJob, Connection, Disk, Error, Evidence, Execution, Outcome, Readiness,
     Verdict,
@@ -55,13 +57,14 @@ pub(crate) struct Course {
     /// The URI for who has to connect anew.
     pub(crate) uri: String,
     pub(crate) began: Instant,
+    /// Has a permit for each job that was started, or was not to be.
+    pub(crate) started: Arc<Semaphore>,
     pub(crate) told: Told,
 }
 
 impl Course {
     /// Follows it to its end; nothing is left to wait for then.
-    pub(crate) async fn run(mut self, disk: Disk, begin: Instant) -> Self {
-        sleep_until(begin).await;
+    pub(crate) async fn run(mut self, disk: Disk) -> Self {
         if timeout(HANG, self.steps(&disk)).await.is_err() {
             self.complain(format!("hangs after {HANG:?}"));
         }
@@ -75,6 +78,7 @@ impl Course {
         match self.work.start(disk).await {
             Ok(job) => {
                 self.note(format!("started {:?}", job.kind()));
+                self.started.add_permits(1);
                 self.told.first = self.follow(&job).await;
             }
             Err(error) => {
@@ -86,6 +90,7 @@ impl Course {
 
     pub(crate) fn not_started(&mut self, error: Error) {
         self.note(format!("start: {error} ({:?})", error.execution()));
+        self.started.add_permits(1);
         if !self.disturbance.explains_vanished() && !self.disturbance.is_of_storage() {
             self.complain(format!("not started: {error}"));
         }

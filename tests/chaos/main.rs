@@ -167,7 +167,7 @@ async fn run_scene(play: &Play, lane: &mut Lane, scene: Scene) -> bool {
     locked(&play.table).count(&report);
     let surprising = report.runs.iter().filter(|run| !run.surprises.is_empty());
     let surprising = surprising.count();
-    if surprising > 0 {
+    if surprising > 0 || play.options.every {
         let kept = keep::keep(lane, &report, &play.options);
         match kept {
             Ok(dir) => println!("{surprising} surprises: {}", dir.display()),

@@ -15,7 +15,9 @@ pub(crate) struct Options {
     pub(crate) minutes: Option<u64>,
     /// Scenes with these words in their names, if any are given.
     pub(crate) only: Vec<String>,
-    /// Where surprises are kept.
+    /// Every scene is kept, surprising or not.
+    pub(crate) every: bool,
+    /// Where they are kept.
     pub(crate) keep: PathBuf,
 }
 
@@ -28,6 +30,7 @@ impl Options {
             disks: 10,
             lanes: 4,
             minutes: None,
+            every: false,
             only: Vec::new(),
             keep: PathBuf::from("target/chaos"),
         };
@@ -41,6 +44,7 @@ impl Options {
                 "--lanes" => options.lanes = number(&value()?)?,
                 "--minutes" => options.minutes = Some(number(&value()?)?),
                 "--only" => options.only.push(value()?),
+                "--keep-every" => options.every = true,
                 "--keep" => options.keep = value()?.into(),
                 other => return Err(format!("what is {other}?")),
             }

@@ -1,10 +1,12 @@
 //! One guest, its disks, and what happens to them.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, block_in_place};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, timeout};
 use virtwire::constants::{DomainDestroyFlags, DomainUndefineFlags};
 use virtwire::{Bandwidth, Connection};
 use virtwire_tests::random::Random;
@@ -22,8 +24,8 @@ use crate::schedule::{Moment, Scene};
 use crate::storage::{Storage, destination_of_copy};
 use crate::truth::{Images, Seen};
 
-/// No disturbance comes later after the start of a job.
-const LATEST: Duration = Duration::from_millis(1300);
+/// How long jobs may take to start before something happens to them.
+const STARTED: Duration = Duration::from_secs(5);
 /// How often is looked whether the daemon is there.
 const WATCH: Duration = Duration::from_millis(200);
 /// How long a guest writes to its disks after the last job was over.
@@ -142,6 +144,9 @@ fn judge(lane: &Lane, report: &mut Report, number: usize, target: &str, course: 
     let surprises = if report.scene.operation.is_backup() {
         let mut copied = lane.content.clone();
         copied.doubt(&report.writes, number);
+        if backup::is_unflushed(&course, &report.accidents, &copied) {
+            report.accidents.push(Accident::Unflushed);
+        }
         backup::surprises(&course, &report.accidents, &disk, &images, &copied)
     } else {
         oracle::surprises(&course, &report.accidents, &disk, &images)
@@ -213,32 +218,27 @@ async fn perform(
     let client = Lane::client(&uri, disturbance.lasts()).await?;
     let domain = guest.domain.with_connection(&client);
     let began = Instant::now();
-    let strike = began + LATEST;
+    let started = Arc::new(Semaphore::new(0));
     let mut courses = JoinSet::new();
     for (number, (work, moment)) in works.into_iter().zip(moments).enumerate() {
-        // One blow hits each job at a moment of its own.
-        let begin = if disturbance.is_common() {
-            strike - moment.after - lead(scene, moment)
-        } else {
-            began
-        };
         let course = Course {
             work,
             disturbance,
             moment: *moment,
             uri: lane.uri(),
             began,
+            started: Arc::clone(&started),
             told: Told::default(),
         };
         let disk = domain.disk(&guest.disks[number].target);
-        courses.spawn(async move { (number, course.run(disk, begin).await) });
+        courses.spawn(async move { (number, course.run(disk).await) });
     }
     if disturbance.is_common() {
-        sleep_until(strike).await;
+        strike_time(&started, moments).await;
         let pause = moments
             .first()
             .map_or(Duration::ZERO, |moment| moment.apart);
-        self::strike(lane, disturbance, guest, &observer, pause).await?;
+        strike(lane, disturbance, guest, &observer, pause).await?;
     }
     let mut ended = Vec::new();
     while !courses.is_empty() {
@@ -253,14 +253,24 @@ async fn perform(
     Ok(courses.into_iter().map(|(_, course)| course).collect())
 }
 
-/// How much earlier a job has to be asked for than it is to begin: libvirt starts one at a time.
-fn lead(scene: &Scene, moment: &Moment) -> Duration {
-    match moment.bandwidth {
-        _ if scene.operation.is_backup() => Duration::ZERO,
-        Some(_) => Duration::from_millis(40) * u32::from(scene.disks),
-        // It would be over too soon.
-        None => Duration::ZERO,
-    }
+/// Waits for the moment to strike: some of the jobs have been started, so that they are at places
+/// of their own, and others may just be.
+async fn strike_time(started: &Semaphore, moments: &[Moment]) {
+    let Some(moment) = moments.first() else {
+        return;
+    };
+    let half = moments.len().div_ceil(2);
+    let choice = usize::try_from(moment.choice >> 32).unwrap_or_default();
+    let wanted = half + choice % (moments.len() - half + 1);
+    let wanted = u32::try_from(wanted).unwrap_or_default();
+    // One that cannot be started in this time is struck while it waits.
+    let _ = timeout(STARTED, started.acquire_many(wanted)).await;
+    let pause = match moment.choice % 4 {
+        0 => Duration::ZERO,
+        1 => moment.apart,
+        _ => moment.after / 2,
+    };
+    sleep(pause).await;
 }
 
 /// What happens to the guest, the daemon or the connection.

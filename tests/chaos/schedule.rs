@@ -80,7 +80,8 @@ pub(crate) fn scenes(seed: u64, rounds: u64, disks: u8, pulls_alone: bool) -> Ve
 /// When what happens to one disk, and in which manner.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Moment {
-    /// How long after its start the disturbance comes, or after it is ready where it is waited for.
+    /// How long after its start a disturbance of its own comes, or after it is ready where that is
+    /// waited for. Of what happens to all at once, those of the first disk decide.
     pub(crate) after: Duration,
     /// How much later than the first the second of two requests comes.
     pub(crate) apart: Duration,

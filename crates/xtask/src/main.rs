@@ -34,6 +34,7 @@ usage: cargo xtask COMMAND [--no-install] [ARGUMENTS]
   chaos     run block jobs on real guests with everything going wrong that can, and print what
             came of it; [--release trixie|sid|all] first, then [--rounds N] [--seed S] [--disks N]
             [--lanes N] [--minutes N] [--only WORDS]… [--keep DIR]
+            [--keep-every]
   ci        run everything that has to pass before a change is accepted
   fuzz      run the fuzz targets, or --record their seeds anew;
             [--seconds N] [--sanitizer none|address] [TARGET…]
