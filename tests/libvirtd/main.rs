@@ -7,6 +7,7 @@ mod daemon;
 mod event;
 #[path = "../hypervisor/mod.rs"]
 mod hypervisor;
+mod network_copy;
 mod restarted;
 mod session;
 mod stopped;

@@ -179,7 +179,7 @@ impl JobSet {
     }
 
     /// As [`pivot`](Self::pivot), with a limit for the waiting and the pivots together. What is
-    /// not pivoted by then is cancelled.
+    /// not pivoted by then is cancelled, which may take ten seconds more.
     ///
     /// # Errors
     ///
@@ -210,9 +210,19 @@ impl JobSet {
             .unwrap_or_else(|_| Err(Cause::BadReply("the runtime was shut down").into()))
     }
 
-    /// Cancels all jobs, at once, and waits until they are over.
+    /// Cancels all jobs, at once, and waits until they are over, however long that takes.
+    ///
+    /// # Cancel safety
+    ///
+    /// The jobs that have been asked to end will end whether or not anybody waits.
     pub async fn cancel(&self) -> SetEnd {
-        SetEnd::of(cancel_all(&self.jobs).await)
+        let ends = self.jobs.iter().map(|job| async {
+            DiskEnd {
+                disk: job.disk().clone(),
+                end: job.cancel().await,
+            }
+        });
+        SetEnd::of(join_all(ends).await)
     }
 
     /// Waits until all jobs are over.
@@ -301,7 +311,7 @@ async fn pivot_one(job: &BlockJob, limit: Option<(Instant, Duration)>) -> Result
     }
 }
 
-/// Cancels jobs at once. One that is over, pivoted for example, says how it ended.
+/// Cancels jobs at once, within a limit. One that is over, pivoted for example, says how it ended.
 async fn cancel_all(jobs: &[BlockJob]) -> Vec<DiskEnd> {
     let ends = jobs.iter().map(|job| async {
         let end = timeout(CANCEL_GRACE, job.cancel()).await;

@@ -191,6 +191,26 @@ pub struct NetworkHost {
     pub socket: Option<String>,
 }
 
+impl NetworkHost {
+    /// A server at an address and a port, by TCP.
+    pub fn tcp(name: impl Into<String>, port: u16) -> Self {
+        Self {
+            name: Some(name.into()),
+            port: Some(port.to_string()),
+            ..Self::default()
+        }
+    }
+
+    /// A server at a Unix socket.
+    pub fn unix(socket: impl Into<String>) -> Self {
+        Self {
+            transport: Some("unix".to_owned()),
+            socket: Some(socket.into()),
+            ..Self::default()
+        }
+    }
+}
+
 /// The other side of a copy or an active commit in progress.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
