@@ -17,6 +17,9 @@ mod story;
 mod world;
 mod xml;
 
+use std::num::NonZero;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle};
@@ -74,7 +77,23 @@ fn play(story: Story) -> Option<Failed> {
 /// Plays schedules that must all go well.
 #[track_caller]
 fn play_all(stories: impl Iterator<Item = Story>) {
-    let failed: Vec<_> = stories.filter_map(play).collect();
+    let stories: Vec<_> = stories.collect();
+    let stories = Mutex::new(stories.into_iter());
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let failed: Vec<_> = thread::scope(|scope| {
+        let player = || {
+            std::iter::from_fn(|| stories.lock().unwrap().next())
+                .filter_map(play)
+                .collect()
+        };
+        let players: Vec<_> = (0..threads).map(|_| scope.spawn(player)).collect();
+        let failed = players.into_iter().map(|player| player.join().unwrap());
+        failed
+            .collect::<Vec<Vec<_>>>()
+            .into_iter()
+            .flatten()
+            .collect()
+    });
     let Some(shortest) = failed.iter().min_by_key(|failed| failed.transcript.len()) else {
         return;
     };

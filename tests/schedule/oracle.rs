@@ -138,9 +138,13 @@ impl Handle {
         else {
             return false;
         };
-        // The domain's end overtakes that of a job which ended before the answer to its start.
-        let stopped = truth.stopped.is_some_and(|stopped| stopped < self.got);
-        noted > self.since && told <= gone + PROMPT && !stopped
+        // An ending that is told before the answer to the start has to be confirmed, which a domain
+        // that has stopped by then does not do.
+        let stopped = truth
+            .stopped
+            .is_some_and(|stopped| stopped < self.got + PROMPT);
+        let unconfirmed = told <= self.got && stopped;
+        noted > self.since && told <= gone + PROMPT && !unconfirmed
     }
 
     fn check_next(&self, next: &NextStart, story: &Story, truth: &Truth) {

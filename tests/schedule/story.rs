@@ -53,6 +53,8 @@ pub(crate) struct Story {
     pub(crate) earlier: bool,
     /// News of an earlier run of the domain come late.
     pub(crate) stale_stop: bool,
+    /// News of a kind and of a status that there are not yet, every so often.
+    pub(crate) strange_news: Option<Duration>,
     /// The disk is taken away after the end of the job.
     pub(crate) unplugged: bool,
     /// Thousands of events of no consequence, all at once.
@@ -229,6 +231,7 @@ impl Story {
             stranger: None,
             earlier: false,
             stale_stop: false,
+            strange_news: None,
             unplugged: false,
             storm: None,
             patience: Duration::from_secs(30),
@@ -291,6 +294,9 @@ impl Story {
             stranger: c.once_in(8).then(|| (c.latency(), c.once_in(2))),
             earlier: c.once_in(10),
             stale_stop: c.once_in(12),
+            strange_news: c
+                .once_in(10)
+                .then(|| Duration::from_millis(1) + c.up_to(2_000)),
             unplugged: c.once_in(20),
             storm: c.once_in(25).then(|| c.moment()),
             patience: Duration::from_secs(20) + c.up_to(20_000),

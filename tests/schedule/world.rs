@@ -199,6 +199,16 @@ impl Shared {
                 }
             });
         }
+        if let Some(pause) = story.strange_news {
+            for times in 1..=20 {
+                self.after(pause * times, Needs::Daemon, |shared| {
+                    let mut world = shared.lock();
+                    let (kind, image) = (world.story.work.kind(), world.live[0]);
+                    world.tell(kind, Status(4711), image, None);
+                    world.tell(DomainBlockJobType(77), Status::COMPLETED, image, None);
+                });
+            }
+        }
         if let Some(at) = story.storm {
             self.after(at, Needs::Nothing, |shared| {
                 let mut world = shared.lock();
