@@ -326,7 +326,10 @@ impl Monitor {
         detail: Option<virtwire_protocol::constants::DomainEventStoppedDetailType>,
     ) -> Option<Outcome> {
         let seen = Seen::gather(&self.subject.disk).await;
-        if seen.runs_as(self.subject.instance) {
+        // Whether it was the end of this run is not to be learned over a connection that is lost.
+        let connection = self.subject.disk.domain().connection();
+        let unseen = seen.domain.is_none() && connection.close_cause().is_some();
+        if seen.runs_as(self.subject.instance) || unseen {
             self.look_soon();
             return None;
         }
