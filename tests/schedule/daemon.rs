@@ -291,8 +291,12 @@ impl World {
         self.note(format!("  -> abort read, pivot: {pivot}"));
     }
 
-    /// What is told late of what was before the job: at the latest with the answer to its start.
+    /// What is told late of what was before the job: with the answer to its start, at the latest.
     fn tell_old_news(&mut self) {
+        if self.story.strange_news.is_some() || self.story.storm.is_some() {
+            // It would come behind these, and too late.
+            return;
+        }
         let delay = std::mem::take(&mut self.story.event_delay);
         if self.story.stale_stop && self.id.is_some() {
             let stop = Lifecycle::Stopped(DomainEventStoppedDetailType::SHUTDOWN);

@@ -91,7 +91,7 @@ impl Handle {
 
     fn check(&self, outcome: &Outcome) {
         let (truth, story) = self.truth();
-        let prompt = self.told_in_time(&truth);
+        let prompt = self.told_in_time(&story, &truth);
         if self.is_confusable(&story, &truth) {
             return;
         }
@@ -129,22 +129,24 @@ impl Handle {
             return true;
         }
         let stranger = truth.stranger == Some(story.work.kind());
-        (story.earlier && at_once) || (stranger && (at_once || !self.told_in_time(truth)))
+        (story.earlier && at_once) || (stranger && (at_once || !self.told_in_time(story, truth)))
     }
 
     /// Whether the end was announced so that the handle must have heard it.
-    fn told_in_time(&self, truth: &Truth) -> bool {
+    fn told_in_time(&self, story: &Story, truth: &Truth) -> bool {
         let (Some(told), Some((noted, _)), Some(gone)) = (truth.told, truth.noted, truth.gone)
         else {
             return false;
         };
-        // An ending that is told before the answer to the start has to be confirmed, which a domain
-        // that has stopped by then does not do.
-        let stopped = truth
-            .stopped
-            .is_some_and(|stopped| stopped < self.got + PROMPT);
-        let unconfirmed = told <= self.got && stopped;
-        noted > self.since && told <= gone + PROMPT && !unconfirmed
+        // An ending that is told before the answer to the start has to be confirmed, which neither a
+        // domain that has stopped by then nor a lost connection does.
+        let soon = self.got + PROMPT;
+        let stopped = truth.stopped.is_some_and(|stopped| stopped < soon);
+        let cut_off = !story.reconnects && !story.cuts.is_empty();
+        let unconfirmed = told <= self.got && (stopped || cut_off);
+        // A queue that overflows loses what was told.
+        let lost = unconfirmed || story.storm.is_some();
+        noted > self.since && told <= gone + PROMPT && !lost
     }
 
     fn check_next(&self, next: &NextStart, story: &Story, truth: &Truth) {
