@@ -1,9 +1,10 @@
 //! Guests that write while their disks are worked on: nothing that was acknowledged is lost.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use virtwire::constants::{DomainDestroyFlags, DomainXmlFlags};
-use virtwire::{Bandwidth, Outcome};
+use virtwire::{Bandwidth, CopyDestination, NextStart, Outcome, Source};
 use virtwire_lab::{Chain, Driver, image};
 use virtwire_tests::deadline;
 use virtwire_tests::stage::layered::{LAYERS, LayeredDisk, LayeredGuest, Life, copy_inside};
@@ -58,6 +59,57 @@ async fn what_is_acknowledged_during_a_pull_is_in_the_image() {
             assert_eq!(expected.difference(&found), None);
             assert_ne!(before.difference(&found), None);
         }
+    })
+    .await;
+}
+
+/// Writes before, during and after a pivot, each acknowledged, are all in the image that the guest
+/// uses then, whether it is the base of a commit or the destination of a copy.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_acknowledged_around_a_pivot_is_in_the_new_image() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let template = chain(&stage);
+        let mut before = Content::new(image::content(&template.active()).unwrap());
+        let guest = guest(&stage, Life::Persistent, &template, 2).await;
+        let targets: Vec<_> = guest.disks.iter().map(|disk| disk.target.clone()).collect();
+        let pause = Duration::from_millis(1);
+        let writer = Writer::start(&guest.monitor, targets, SIZE, 5, pause);
+
+        let commit = guest.disk(0).commit_active().start().await.unwrap();
+        let copied = guest.disks[1].chain.image("copy");
+        let to = CopyDestination::file(copied.to_str().unwrap()).format("qcow2");
+        let copy = guest.disk(1).copy(to).transient_job().synchronous_writes();
+        let copy = copy.start().await.unwrap();
+        for job in [&commit, &copy] {
+            let pivoted = Outcome::Pivoted(NextStart::NewImage);
+            assert_eq!(job.pivot().await.unwrap(), pivoted);
+        }
+        // Some are written afterwards.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let log = writer.stop();
+        let none = DomainDestroyFlags::empty();
+        guest.domain.destroy(none).await.unwrap();
+        assert!(log.iter().all(|entry| entry.fate == Fate::Acknowledged));
+
+        let inactive = guest.domain.disks(DomainXmlFlags::INACTIVE).await.unwrap();
+        let named = |number: usize| {
+            let source: &Source = inactive[number].source.as_ref().unwrap();
+            PathBuf::from(source.path().unwrap())
+        };
+        assert_eq!(named(0), guest.disks[0].chain.image("base"));
+        assert_eq!(named(1), copied);
+        for number in 0..2 {
+            let mut expected = before.clone();
+            expected.apply(&log, number);
+            let found = image::content(&named(number)).unwrap();
+            assert_eq!(expected.difference(&found), None);
+            assert_ne!(before.difference(&found), None);
+        }
+        // What the copy has left behind is older.
+        before.apply(&log, 1);
+        let left = image::content(&guest.disks[1].chain.active()).unwrap();
+        assert_ne!(before.difference(&left), None);
     })
     .await;
 }

@@ -198,3 +198,42 @@ fn random_write(state: &mut u64, size: u64) -> Write {
     let pattern = u8::try_from(1 + number() % 255).unwrap_or(1);
     Write::new(start * 512, length * 512, pattern)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Content, Entry, Fate, Write};
+
+    fn entry(offset: u64, pattern: u8, fate: Fate) -> Entry {
+        Entry {
+            disk: 0,
+            write: Write::new(offset, 2, pattern),
+            fate,
+        }
+    }
+
+    fn offset(content: &Content, found: &[u8]) -> Option<u64> {
+        content
+            .difference(found)
+            .map(|difference| difference.offset)
+    }
+
+    #[test]
+    fn what_was_acknowledged_has_to_be_there() {
+        let mut content = Content::new(vec![0; 6]);
+        content.apply(&[entry(2, 7, Fate::Acknowledged)], 0);
+        content.apply(&[entry(4, 8, Fate::Acknowledged)], 1);
+        assert_eq!(offset(&content, &[0, 0, 7, 7, 0, 0]), None);
+        assert_eq!(offset(&content, &[0, 0, 7, 0, 0, 0]), Some(3));
+        assert_eq!(offset(&content, &[0, 0, 7, 7, 0]), Some(5));
+    }
+
+    #[test]
+    fn what_is_in_doubt_may_be_there_in_part_and_nothing_else() {
+        let mut content = Content::new(vec![1; 6]);
+        content.apply(&[entry(2, 7, Fate::Doubtful)], 0);
+        assert_eq!(offset(&content, &[1, 1, 1, 1, 1, 1]), None);
+        assert_eq!(offset(&content, &[1, 1, 7, 1, 1, 1]), None);
+        assert_eq!(offset(&content, &[1, 1, 7, 8, 1, 1]), Some(3));
+        assert_eq!(offset(&content, &[7, 1, 7, 7, 1, 1]), Some(0));
+    }
+}
