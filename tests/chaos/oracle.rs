@@ -36,16 +36,28 @@ pub(crate) fn surprises(
         surprises.push("nothing was told".to_owned());
     }
     let claim = claim(course);
-    let stale = accidents.contains(&Accident::StaleMirror);
+    let wrong = [Accident::StaleMirror, Accident::WrongXml];
+    let wrong = wrong.iter().any(|wrong| accidents.contains(wrong));
     match seen.chain() {
         // What the XML says then is not so.
-        Some(_) if stale && claim == Claim::Either => {
+        Some(_) if wrong && claim == Claim::Either => {
             surprises.extend(against_images(course, claim, accidents, seen, images));
         }
         Some(chain) => surprises.extend(against_live(course, claim, &chain, seen, images)),
         None => surprises.extend(against_images(course, claim, accidents, seen, images)),
     }
     surprises
+}
+
+/// Whether the live XML is wrong about the image, and nothing was claimed that follows from it.
+pub(crate) fn is_wrong_xml(course: &Course, seen: &DiskSeen, images: &Images) -> bool {
+    let (live, other) = match seen.chain() {
+        Some(chain) if chain == course.work.before() => (&images.before, &images.after),
+        Some(_) => (&images.after, &images.before),
+        None => return false,
+    };
+    let ended = course.disturbance.kills_the_daemon() && course.work.operation.is_mirror();
+    ended && claim(course) == Claim::Either && live.is_err() && other.is_ok()
 }
 
 /// Whether QEMU was killed with what a pull or an inner commit had written in its memory.

@@ -141,6 +141,9 @@ fn judge(lane: &Lane, report: &mut Report, number: usize, target: &str, course: 
         report.accidents.push(Accident::Unflushed);
     }
     let disk = report.seen.disk(target);
+    if oracle::is_wrong_xml(&course, &disk, &images) {
+        report.accidents.push(Accident::WrongXml);
+    }
     let surprises = if report.scene.operation.is_backup() {
         let mut copied = lane.content.clone();
         copied.doubt(&report.writes, number);
