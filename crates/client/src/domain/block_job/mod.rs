@@ -40,6 +40,7 @@ mod progress;
 mod pull;
 mod set;
 mod start;
+mod state;
 mod subject;
 mod watch;
 
@@ -59,10 +60,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch as state;
+use tokio::sync::watch::Receiver;
 use virtwire_protocol::constants::DomainBlockJobType;
 
-use self::monitor::{JobState, Wishes};
+use self::state::{JobState, Wishes};
 use self::subject::Subject;
 use crate::{Bandwidth, Disk, Error};
 
@@ -76,7 +77,7 @@ use crate::{Bandwidth, Disk, Error};
 #[derive(Debug, Clone)]
 pub struct BlockJob {
     subject: Arc<Subject>,
-    state: state::Receiver<JobState>,
+    state: Receiver<JobState>,
     wishes: Arc<Wishes>,
 }
 

@@ -1,7 +1,7 @@
 //! The task that follows one block job from before its start to its end.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -13,11 +13,10 @@ use virtwire_protocol::constants::{
 use super::evidence::Seen;
 use super::info::is_mirror;
 use super::meter::Meter;
+use super::state::{JobState, Wishes};
 use super::subject::{Subject, described, find};
 use super::watch::{Notice, Watch};
-use super::{
-    BlockJob, BlockJobInfo, Evidence, JobFailure, NextStart, Outcome, Progress, VanishedReason,
-};
+use super::{BlockJob, BlockJobInfo, Evidence, JobFailure, NextStart, Outcome, VanishedReason};
 use crate::domain::pace::Pace;
 use crate::{Error, MirrorReady};
 
@@ -34,59 +33,6 @@ const MIRROR_GRACE: Duration = Duration::from_secs(3);
 
 /// How long a look at the XML may take.
 const LOOK_DEADLINE: Duration = Duration::from_secs(5);
-
-/// What handles and streams see of a job.
-#[derive(Debug, Clone, Default)]
-pub(super) struct JobState {
-    pub(super) info: Option<BlockJobInfo>,
-    pub(super) progress: Option<Progress>,
-    /// Whether the job can be pivoted, which an event or the XML said.
-    pub(super) ready: bool,
-    /// Whether the end was announced. The outcome follows when the XML has been looked at.
-    pub(super) announced: bool,
-    pub(super) outcome: Option<Outcome>,
-}
-
-impl JobState {
-    /// Whether there is still something to be pivoted or cancelled, as far as is known.
-    pub(super) fn is_under_way(&self) -> bool {
-        !self.announced && self.outcome.is_none()
-    }
-}
-
-/// What handles tell the task.
-#[derive(Debug, Default)]
-pub(super) struct Wishes {
-    pub(super) pace: Arc<Pace>,
-    pub(super) cancel_on_drop: AtomicBool,
-    pub(super) pivots: Requests,
-    pub(super) cancels: Requests,
-}
-
-/// How many requests of one kind the daemon has taken, or may have.
-#[derive(Debug, Default)]
-pub(super) struct Requests(AtomicUsize);
-
-impl Requests {
-    pub(super) fn add(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(super) fn remove(&self) {
-        let less = |count: usize| count.checked_sub(1);
-        let _ = self
-            .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
-    }
-
-    pub(super) fn forget(&self) {
-        self.0.store(0, Ordering::Relaxed);
-    }
-
-    fn any(&self) -> bool {
-        self.0.load(Ordering::Relaxed) > 0
-    }
-}
 
 /// Follows one job.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use futures_core::Stream;
 use tokio::sync::watch;
 
 use super::Progress;
-use super::monitor::JobState;
+use super::state::JobState;
 use crate::domain::pace::Quickened;
 
 /// The progress of a block job, as [`BlockJob::progress`](super::BlockJob::progress) gives it.
