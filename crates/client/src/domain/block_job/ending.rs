@@ -186,7 +186,13 @@ impl BlockJob {
             return Ok(self.wait().await);
         }
         let now = timeout(ENDING_GRACE, self.info()).await;
-        if matches!(now, Ok(Ok(None))) {
+        let gone = match now {
+            Ok(Ok(info)) => info.is_none(),
+            // The disk has been taken away since.
+            Ok(Err(error)) => error.has_code(ErrorCode::INVALID_ARG),
+            Err(_) => false,
+        };
+        if gone {
             return Ok(self.wait().await);
         }
         timeout(ENDING_GRACE, self.wait())

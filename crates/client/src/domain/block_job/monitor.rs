@@ -274,7 +274,7 @@ impl Monitor {
         let seen = Seen::gather(&self.subject.disk).await;
         // Whether it was the end of this run is not to be learned over a connection that is lost.
         let connection = self.subject.disk.domain().connection();
-        let unseen = seen.domain.is_none() && connection.close_cause().is_some();
+        let unseen = seen.disk.is_none() && connection.close_cause().is_some();
         if seen.runs_as(self.subject.instance) || unseen {
             self.look_soon();
             return None;
