@@ -144,8 +144,9 @@ impl Handle {
         let stopped = truth.stopped.is_some_and(|stopped| stopped < soon);
         let cut_off = !story.reconnects && !story.cuts.is_empty();
         let unconfirmed = told <= self.got && (stopped || cut_off);
-        // A queue that overflows loses what was told.
-        let lost = unconfirmed || story.storm.is_some();
+        // A queue that overflows loses what was told, and so does a connection that is lost before
+        // the events have been asked for anew on it.
+        let lost = unconfirmed || story.storm.is_some() || story.cuts.len() > 1;
         noted > self.since && told <= gone + PROMPT && !lost
     }
 
