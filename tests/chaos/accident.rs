@@ -24,8 +24,7 @@ pub(crate) enum Accident {
     Forgotten,
     /// A job was over when libvirtd was started again, and its mirror stays in the XML.
     StaleMirror,
-    /// The live XML names another image than the guest uses, since libvirtd was killed while a
-    /// mirror ended.
+    /// The live XML has other images than the guest, since libvirtd was killed while a job ended.
     WrongXml,
     /// QEMU died after a job was complete, and tables of the image that it wrote to were in its
     /// memory alone: data is lost.
@@ -38,7 +37,7 @@ impl fmt::Display for Accident {
             Self::Libvirtd => "libvirtd crashed",
             Self::Qemu => "QEMU crashed",
             Self::Forgotten => "libvirtd forgot the guest",
-            Self::WrongXml => "the live XML names another image than is used",
+            Self::WrongXml => "the live XML has other images than the guest",
             Self::Unflushed => "QEMU died before it wrote its tables",
             Self::StaleMirror => "a mirror without a job is left",
         })

@@ -1,5 +1,7 @@
 //! Whether what a client was told is what has happened.
 
+use std::path::PathBuf;
+
 use virtwire::{NextStart, Outcome, Verdict};
 
 use crate::accident::Accident;
@@ -36,28 +38,39 @@ pub(crate) fn surprises(
         surprises.push("nothing was told".to_owned());
     }
     let claim = claim(course);
-    let wrong = [Accident::StaleMirror, Accident::WrongXml];
-    let wrong = wrong.iter().any(|wrong| accidents.contains(wrong));
+    let wrong = is_wrong_xml(course, seen, images) || (claim == Claim::Either && seen.is_stale());
     match seen.chain() {
         // What the XML says then is not so.
-        Some(_) if wrong && claim == Claim::Either => {
+        Some(_) if wrong => {
             surprises.extend(against_images(course, claim, accidents, seen, images));
         }
-        Some(chain) => surprises.extend(against_live(course, claim, &chain, seen, images)),
+        Some(chain) => {
+            surprises.extend(against_live(course, claim, &chain, accidents, seen, images))
+        }
         None => surprises.extend(against_images(course, claim, accidents, seen, images)),
     }
     surprises
 }
 
-/// Whether the live XML is wrong about the image, and nothing was claimed that follows from it.
+/// Whether the live XML is wrong about the images, and nothing was claimed that follows from it.
 pub(crate) fn is_wrong_xml(course: &Course, seen: &DiskSeen, images: &Images) -> bool {
-    let (live, other) = match seen.chain() {
-        Some(chain) if chain == course.work.before() => (&images.before, &images.after),
-        Some(_) => (&images.after, &images.before),
-        None => return false,
+    let Some(chain) = seen
+        .chain()
+        .filter(|_| course.disturbance.kills_the_daemon())
+    else {
+        return false;
     };
-    let ended = course.disturbance.kills_the_daemon() && course.work.operation.is_mirror();
-    ended && claim(course) == Claim::Either && live.is_err() && other.is_ok()
+    let is_before = chain == course.work.before();
+    if !course.work.operation.is_mirror() {
+        // The end was announced and not yet written down.
+        return is_before && claim(course) == Claim::Done && images.chain == course.work.after();
+    }
+    let (live, other) = if is_before {
+        (&images.before, &images.after)
+    } else {
+        (&images.after, &images.before)
+    };
+    claim(course) == Claim::Either && live.is_err() && other.is_ok()
 }
 
 /// Whether QEMU was killed with what a pull or an inner commit had written in its memory.
@@ -129,7 +142,8 @@ fn next_start(course: &Course, outcome: &Outcome, seen: &DiskSeen) -> Option<Str
 fn against_live(
     course: &Course,
     claim: Claim,
-    chain: &[std::path::PathBuf],
+    chain: &[PathBuf],
+    accidents: &[Accident],
     seen: &DiskSeen,
     images: &Images,
 ) -> Vec<String> {
@@ -145,7 +159,10 @@ fn against_live(
             "it stands for {claim:?}, but the live XML has {chain:?}"
         ));
     }
-    if seen.job || seen.live.as_ref().is_some_and(|live| live.mirror.is_some()) {
+    let is_left = seen.job || seen.has_mirror();
+    // Nobody was left to follow it when libvirtd died once more.
+    let is_lost = claim == Claim::Either && accidents.contains(&Accident::Libvirtd);
+    if is_left && !is_lost {
         surprises.push("a job is left".to_owned());
     }
     let content = if is_before {

@@ -112,6 +112,15 @@ pub(crate) struct DiskSeen {
 }
 
 impl DiskSeen {
+    pub(crate) fn has_mirror(&self) -> bool {
+        self.live.as_ref().is_some_and(|live| live.mirror.is_some())
+    }
+
+    /// Whether there is a mirror and no job.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.has_mirror() && !self.job
+    }
+
     /// The images in the live XML, the active one first.
     pub(crate) fn chain(&self) -> Option<Vec<PathBuf>> {
         let live = self.live.as_ref()?;
