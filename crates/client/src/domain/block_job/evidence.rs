@@ -81,7 +81,9 @@ pub enum Verdict {
     Completed,
     /// The disk's active image is the destination.
     Pivoted,
-    /// The disk is as it was before the job, and no job runs: it was cancelled or has failed.
+    /// libvirt counts the disk's images as before the job, and no job runs: it was cancelled or has
+    /// failed. Where the daemon was killed just when the job ended, the data may be in place all
+    /// the same, and libvirt not know.
     NotDone,
     /// The job still runs. [`BlockJob::attach`](crate::BlockJob::attach) follows it.
     Running,
