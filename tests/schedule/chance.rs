@@ -56,3 +56,8 @@ impl Chance {
         }
     }
 }
+
+/// A time in whole milliseconds.
+pub(crate) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap()
+}

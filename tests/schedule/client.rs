@@ -196,10 +196,9 @@ impl Act {
             }
             Part::Info { at } => {
                 sleep(at).await;
-                if let Ok(Ok(Some(info))) = timeout(LONG, self.job.info()).await {
-                    if info.ready {
-                        self.handle.ready();
-                    }
+                let info = timeout(LONG, self.job.info()).await;
+                if matches!(info, Ok(Ok(Some(info))) if info.ready) {
+                    self.handle.ready();
                 }
             }
             Part::Progress { at, every, items } => {

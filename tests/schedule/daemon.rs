@@ -19,6 +19,7 @@ use virtwire_protocol::procedure::Visitor;
 use virtwire_protocol::session::Request;
 use virtwire_sim::script::{Heard, Peer, Pipe, ScriptError};
 
+use crate::chance::millis;
 use crate::link::{Link, News, Say, Severed, domain};
 use crate::world::{Phase, Refused, Shared, World};
 
@@ -119,7 +120,7 @@ impl Serve {
                     world.note(format!("  <- event on {}: {text}", self.number));
                 }
                 if news == Some(News::Ended) {
-                    world.truth.told.get_or_insert(Instant::now());
+                    world.truth.told.get_or_insert_with(Instant::now);
                 }
                 Ok(())
             }
@@ -301,8 +302,8 @@ impl World {
         if self.story.stale_stop && self.id.is_some() {
             let stop = Lifecycle::Stopped(DomainEventStoppedDetailType::SHUTDOWN);
             let start = Lifecycle::Started(DomainEventStartedDetailType::BOOTED);
-            self.emit(DomainEventKind::Lifecycle(stop), None);
-            self.emit(DomainEventKind::Lifecycle(start), None);
+            self.emit(&DomainEventKind::Lifecycle(stop), None);
+            self.emit(&DomainEventKind::Lifecycle(start), None);
         }
         if self.story.earlier {
             let kind = self.story.work.kind();
@@ -408,8 +409,8 @@ impl World {
             (_, Phase::Ready | Phase::Ending { .. }) => (whole, whole),
             (_, Phase::Running) if job.began == Instant::now() => self.story.begins_with,
             (_, Phase::Running) => {
-                let part = job.began.elapsed().as_millis() as u64;
-                let all = self.story.works_for.as_millis().max(1) as u64;
+                let part = millis(job.began.elapsed());
+                let all = millis(self.story.works_for).max(1);
                 let done = whole / all.max(part) * part;
                 // The last part takes as long as it takes.
                 let equal = part * 4 >= all * 3 && !self.story.fudges;

@@ -47,7 +47,7 @@ struct Failed {
 }
 
 /// Plays one schedule; what was wrong with it.
-fn play(story: Story) -> Option<Failed> {
+fn play(story: &Story) -> Option<Failed> {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -83,7 +83,7 @@ fn play_all(stories: impl Iterator<Item = Story>) {
     let failed: Vec<_> = thread::scope(|scope| {
         let player = || {
             std::iter::from_fn(|| stories.lock().unwrap().next())
-                .filter_map(play)
+                .filter_map(|story| play(&story))
                 .collect()
         };
         let players: Vec<_> = (0..threads).map(|_| scope.spawn(player)).collect();

@@ -12,7 +12,7 @@ use virtwire::constants::{
 };
 use virtwire_protocol::event::{DomainEventKind, Lifecycle};
 
-use crate::chance::Chance;
+use crate::chance::{Chance, millis};
 use crate::link::{Link, News, Severed};
 use crate::story::{Definition, PivotAnswer, Story, Work, XmlTurn};
 
@@ -215,7 +215,10 @@ impl Shared {
                 world.note("* storm");
                 for _ in 0..3_000 {
                     let detail = DomainEventResumedDetailType::UNPAUSED;
-                    world.emit(DomainEventKind::Lifecycle(Lifecycle::Resumed(detail)), None);
+                    world.emit(
+                        &DomainEventKind::Lifecycle(Lifecycle::Resumed(detail)),
+                        None,
+                    );
                 }
             });
         }
@@ -326,7 +329,7 @@ impl Shared {
             let Some(noting) = world.over(serial, end) else {
                 return;
             };
-            let early = world.chance.below(noting.as_millis() as u64 + 1);
+            let early = world.chance.below(millis(noting) + 1);
             (noting, Duration::from_millis(early))
         };
         self.after(early, Needs::Daemon, move |shared| {
@@ -566,7 +569,7 @@ impl World {
         } else {
             Lifecycle::Stopped(DomainEventStoppedDetailType::DESTROYED)
         };
-        self.emit(DomainEventKind::Lifecycle(event), None);
+        self.emit(&DomainEventKind::Lifecycle(event), None);
     }
 
     fn start_domain(&mut self) {
@@ -577,7 +580,7 @@ impl World {
         self.id = Some(self.runs);
         self.note("* the domain starts");
         let event = Lifecycle::Started(DomainEventStartedDetailType::BOOTED);
-        self.emit(DomainEventKind::Lifecycle(event), None);
+        self.emit(&DomainEventKind::Lifecycle(event), None);
     }
 
     /// News of a job, in both styles.
@@ -590,22 +593,22 @@ impl World {
     ) {
         if !self.is_on_network(image) {
             let path = image.to_owned();
-            self.emit(DomainEventKind::BlockJob { path, kind, status }, news);
+            self.emit(&DomainEventKind::BlockJob { path, kind, status }, news);
         }
         let dst = "vda".to_owned();
-        self.emit(DomainEventKind::BlockJob2 { dst, kind, status }, news);
+        self.emit(&DomainEventKind::BlockJob2 { dst, kind, status }, news);
     }
 
     pub(crate) fn is_on_network(&self, image: &str) -> bool {
         self.story.network && image != "/new"
     }
 
-    pub(crate) fn emit(&mut self, event: DomainEventKind, news: Option<News>) {
-        let longest = self.story.event_delay.as_millis() as u64;
+    pub(crate) fn emit(&mut self, event: &DomainEventKind, news: Option<News>) {
+        let longest = millis(self.story.event_delay);
         let delay = self.chance.up_to(longest);
         let id = self.id.unwrap_or(-1);
         for link in &mut self.links {
-            link.emit(&event, id, delay, news);
+            link.emit(event, id, delay, news);
         }
     }
 }
