@@ -181,6 +181,7 @@ impl BlockJob {
     /// gone, or is being ended already, or QEMU has concluded it and libvirt does not know yet.
     /// Whether the refusal was one of those shows in whether the job ends.
     async fn end_despite(&self, refusal: Error) -> Result<Outcome, Error> {
+        self.wishes.pace.hurry();
         let being_ended = refusal.has_code(ErrorCode::OPERATION_INVALID);
         if being_ended || refusal.is_closed() {
             return Ok(self.wait().await);
