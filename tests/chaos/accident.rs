@@ -24,6 +24,9 @@ pub(crate) enum Accident {
     Forgotten,
     /// A job was over when libvirtd was started again, and its mirror stays in the XML.
     StaleMirror,
+    /// A backup was announced to be complete, and libvirtd was killed at once: started again, it
+    /// takes it for cancelled and removes what was written.
+    BackupRemoved,
     /// The live XML has other images than the guest, since libvirtd was killed while a job ended.
     WrongXml,
     /// QEMU died after a job was complete, and tables of the image that it wrote to were in its
@@ -37,6 +40,7 @@ impl fmt::Display for Accident {
             Self::Libvirtd => "libvirtd crashed",
             Self::Qemu => "QEMU crashed",
             Self::Forgotten => "libvirtd forgot the guest",
+            Self::BackupRemoved => "libvirtd removed a backup that was complete",
             Self::WrongXml => "the live XML has other images than the guest",
             Self::Unflushed => "QEMU died before it wrote its tables",
             Self::StaleMirror => "a mirror without a job is left",

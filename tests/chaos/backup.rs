@@ -180,7 +180,10 @@ pub(crate) fn surprises(
         surprises.push(format!("the disk is another, or a job is left: {seen:?}"));
     }
     surprises.extend(images.before.clone().err());
-    if told.backup == Some(BackupOutcome::Completed) && !is_unflushed(course, accidents, copied) {
+    if told.backup == Some(BackupOutcome::Completed)
+        && !is_unflushed(course, accidents, copied)
+        && !is_removed(course)
+    {
         surprises.extend(copy(course, copied).err());
     }
     surprises
@@ -192,6 +195,14 @@ pub(crate) fn is_unflushed(course: &Course, accidents: &[Accident], copied: &Con
     let completed = course.told.backup == Some(BackupOutcome::Completed);
     let killed = course.disturbance == Disturbance::KillQemu || accidents.contains(&Accident::Qemu);
     is_push && completed && killed && copy(course, copied).is_err()
+}
+
+/// Whether a libvirtd that was killed has forgotten that a backup was complete.
+pub(crate) fn is_removed(course: &Course) -> bool {
+    let is_push = course.work.operation == Operation::PushBackup;
+    let completed = course.told.backup == Some(BackupOutcome::Completed);
+    let killed = course.disturbance.kills_the_daemon();
+    is_push && completed && killed && !course.work.destination().exists()
 }
 
 fn copy(course: &Course, expected: &Content) -> Result<(), String> {

@@ -150,6 +150,9 @@ fn judge(lane: &Lane, report: &mut Report, number: usize, target: &str, course: 
         if backup::is_unflushed(&course, &report.accidents, &copied) {
             report.accidents.push(Accident::Unflushed);
         }
+        if backup::is_removed(&course) {
+            report.accidents.push(Accident::BackupRemoved);
+        }
         backup::surprises(&course, &report.accidents, &disk, &images, &copied)
     } else {
         oracle::surprises(&course, &report.accidents, &disk, &images)

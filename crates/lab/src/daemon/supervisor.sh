@@ -31,4 +31,8 @@ while kill -9 -1 2>/dev/null && [ $tries -lt 500 ]; do
     tries=$((tries + 1))
     sleep 0.01
 done
+# A directory on which something is mounted cannot be removed from in here.
+while read -r _ at _; do
+    case $at in "$root$dir"/images/*) umount --no-mtab --lazy "$at" ;; esac
+done </proc/mounts
 rm -rf -- "$dir"
