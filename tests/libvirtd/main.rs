@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod backup;
+mod block_device;
 mod daemon;
 mod event;
 #[path = "../hypervisor/mod.rs"]
