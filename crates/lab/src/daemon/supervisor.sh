@@ -32,7 +32,8 @@ while kill -9 -1 2>/dev/null && [ $tries -lt 500 ]; do
     sleep 0.01
 done
 # A directory on which something is mounted cannot be removed from in here.
-while read -r _ at _; do
-    case $at in "$root$dir"/images/*) umount --no-mtab --lazy "$at" ;; esac
-done </proc/mounts
+mounted=$(cut -d ' ' -f 2 /proc/mounts)
+for at in $mounted; do
+    case $at in "$root$dir" | "$root$dir"/images/*) umount --no-mtab --lazy "$at" || true ;; esac
+done
 rm -rf -- "$dir"
