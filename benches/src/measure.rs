@@ -123,7 +123,9 @@ impl fmt::Display for Cost {
     }
 }
 
-fn processor_time() -> Duration {
+/// The processor time that this process has used.
+#[must_use]
+pub fn processor_time() -> Duration {
     let now = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(now).unwrap_or_default()
 }
