@@ -74,7 +74,8 @@ pub struct SetNotStarted {
 pub struct DiskEnd {
     /// The disk.
     pub disk: Disk,
-    /// How its job ended, or why it goes on.
+    /// How its job ended, or what went wrong with it. One whose pivot was refused or took too long,
+    /// and which was cancelled then, has that error.
     pub end: Result<Outcome, Error>,
 }
 
@@ -288,11 +289,14 @@ async fn step(
     }
     // The one that failed may be ready still.
     let rest = if failed { disks.len() - 1 } else { disks.len() };
-    let cancelled = cancel_all(jobs.get(rest..).unwrap_or_default()).await;
-    let mut cancelled = cancelled.into_iter();
-    if failed {
-        // How it failed says more than that it was cancelled then.
-        cancelled.next();
+    let mut cancelled = cancel_all(jobs.get(rest..).unwrap_or_default()).await;
+    let failure = if failed { disks.pop() } else { None };
+    if let (Some(failure), Some(end)) = (failure, cancelled.first_mut()) {
+        // How it failed says more than that it was cancelled then; but a pivot that took too long
+        // may have won the race.
+        if matches!(end.end, Ok(Outcome::Cancelled) | Err(_)) {
+            *end = failure;
+        }
     }
     disks.extend(cancelled);
     Ok(SetEnd { disks, thaw })
