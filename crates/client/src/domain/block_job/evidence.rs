@@ -178,10 +178,13 @@ impl Evidence {
             // A domain that does not run has no jobs.
             JobAfterwards::Unknown => !self.same_run && self.domain.is_some(),
         };
-        if is_mirror(self.kind) {
-            self.resolve_mirror(before, now, idle)
-        } else {
-            resolve_chain(before, now, idle)
+        match self.kind {
+            kind if is_mirror(kind) => self.resolve_mirror(before, now, idle),
+            DomainBlockJobType::PULL | DomainBlockJobType::COMMIT => {
+                resolve_chain(before, now, idle)
+            }
+            // A backup leaves no trace in the chain, and what newer kinds leave is not known.
+            _ => Verdict::Unknown,
         }
     }
 

@@ -72,6 +72,18 @@ fn shorter_chain_is_a_completed_pull_or_inner_commit() {
 }
 
 #[test]
+fn chain_says_nothing_of_a_backup_nor_of_kinds_that_are_not_known() {
+    for kind in [DomainBlockJobType::BACKUP, DomainBlockJobType(77)] {
+        for now in [&["/top", "/base"][..], &["/top"]] {
+            let mut other = evidence(kind, &["/top", "/base"], now);
+            assert_eq!(other.resolve(), Verdict::Unknown, "{kind:?} {now:?}");
+            other.job = running(kind);
+            assert_eq!(other.resolve(), Verdict::Running);
+        }
+    }
+}
+
+#[test]
 fn chain_that_something_else_has_changed_proves_nothing() {
     for now in [
         &["/snap", "/top", "/base"][..],
@@ -81,6 +93,13 @@ fn chain_that_something_else_has_changed_proves_nothing() {
         let changed = evidence(DomainBlockJobType::PULL, &["/top", "/base"], now);
         assert_eq!(changed.resolve(), Verdict::Unknown, "{now:?}");
     }
+}
+
+#[test]
+fn shorter_chain_of_other_images_proves_nothing() {
+    let before = ["/top", "/mid", "/base"];
+    let pull = evidence(DomainBlockJobType::PULL, &before, &["/top", "/other"]);
+    assert_eq!(pull.resolve(), Verdict::Unknown);
 }
 
 #[test]
@@ -125,6 +144,10 @@ fn mirror_that_is_still_there_is_not_done_with() {
     assert_eq!(copy.resolve(), Verdict::Unknown);
     copy.job = running(DomainBlockJobType::COPY);
     assert_eq!(copy.resolve(), Verdict::Running);
+    // Somebody else's, of which the XML may not show the mirror yet.
+    copy.disk = Some(disk(&["/old"], None));
+    copy.job = running(DomainBlockJobType::PULL);
+    assert_eq!(copy.resolve(), Verdict::Unknown);
 }
 
 #[test]
