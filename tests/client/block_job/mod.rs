@@ -3,7 +3,9 @@
 mod arguments;
 mod bandwidth;
 mod host;
+mod listed;
 mod older_event;
+mod stranger;
 mod unknown;
 mod xml;
 

@@ -49,8 +49,8 @@ impl BlockJob {
                 return Ok(self.wait().await);
             }
             match self.ask_to_end(DomainBlockJobAbortFlags::ASYNC).await {
-                Reply::Taken => return Ok(self.wait().await),
-                Reply::Unheard => {}
+                Reply::Unheard if !self.is_gone().await => {}
+                Reply::Taken | Reply::Unheard => return Ok(self.wait().await),
                 Reply::Refused(refusal) => return self.end_despite(refusal).await,
             }
         }
@@ -101,8 +101,8 @@ impl BlockJob {
             let until = *patience.get_or_insert_with(|| Instant::now() + READY_GRACE);
             let flags = DomainBlockJobAbortFlags::ASYNC | DomainBlockJobAbortFlags::PIVOT;
             match self.ask_to_end(flags).await {
-                Reply::Taken => return Ok(self.wait().await),
-                Reply::Unheard => {}
+                Reply::Unheard if !self.is_gone().await => {}
+                Reply::Taken | Reply::Unheard => return Ok(self.wait().await),
                 Reply::Refused(refusal) if refusal.has_code(ErrorCode::BLOCK_COPY_ACTIVE) => {
                     if Instant::now() >= until {
                         return Err(refusal);
@@ -177,6 +177,16 @@ impl BlockJob {
         }
     }
 
+    /// Whether the daemon says that there is no such job any more. To be asked before a request is
+    /// made once more, too: another job may be in its place.
+    async fn is_gone(&self) -> bool {
+        match self.info().await {
+            Ok(info) => info.is_none(),
+            // The disk has been taken away since.
+            Err(error) => error.has_code(ErrorCode::INVALID_ARG),
+        }
+    }
+
     /// A job may end while we ask to end it, and the daemon then refuses in many ways: the job is
     /// gone, or is being ended already, or QEMU has concluded it and libvirt does not know yet.
     /// Whether the refusal was one of those shows in whether the job ends.
@@ -186,14 +196,7 @@ impl BlockJob {
         if being_ended || refusal.is_closed() {
             return Ok(self.wait().await);
         }
-        let now = timeout(ENDING_GRACE, self.info()).await;
-        let gone = match now {
-            Ok(Ok(info)) => info.is_none(),
-            // The disk has been taken away since.
-            Ok(Err(error)) => error.has_code(ErrorCode::INVALID_ARG),
-            Err(_) => false,
-        };
-        if gone {
+        if timeout(ENDING_GRACE, self.is_gone()).await == Ok(true) {
             return Ok(self.wait().await);
         }
         timeout(ENDING_GRACE, self.wait())

@@ -65,6 +65,7 @@ use virtwire_protocol::constants::DomainBlockJobType;
 
 use self::state::{JobState, Wishes};
 use self::subject::Subject;
+use crate::error::Cause;
 use crate::{Bandwidth, Disk, Error};
 
 /// A block job of a running guest.
@@ -139,9 +140,17 @@ impl BlockJob {
     ///
     /// # Errors
     ///
-    /// `INVALID_ARG` when the job is over.
+    /// Kind `InvalidInput` when the job is known to be over: nothing is sent then, for another may
+    /// run in its place. `INVALID_ARG` when the daemon knows first.
     #[doc(alias = "virDomainBlockJobSetSpeed")]
     pub async fn set_speed(&self, bandwidth: Bandwidth) -> Result<(), Error> {
+        if !self.state.borrow().is_under_way() {
+            return Err(Error::from(Cause::InvalidInput {
+                what: "a limit",
+                limit: "a job that runs",
+                given: "one that is over".to_owned(),
+            }));
+        }
         self.disk().set_job_speed(bandwidth).await
     }
 

@@ -287,7 +287,7 @@ impl Monitor {
     /// The XML has to agree: after a crash of the daemon between the request and its note of it,
     /// libvirt takes the end of a copy for a cancellation and still calls it completed.
     async fn pivoted(&mut self) -> Outcome {
-        self.state.send_modify(|state| state.announced = true);
+        self.has_ended();
         let deadline = Instant::now() + XML_GRACE;
         let mut pause = Duration::from_millis(10);
         loop {
@@ -410,8 +410,14 @@ impl Monitor {
         Some(self.vanished(VanishedReason::HalfStarted).await)
     }
 
+    /// From here on nobody may ask for anything: another job may be in this one's place.
+    fn has_ended(&self) {
+        self.state.send_modify(|state| state.ended = true);
+    }
+
     /// The job is gone; gives its event time to arrive.
     async fn without_event(&mut self, reason: VanishedReason) -> Option<Outcome> {
+        self.has_ended();
         let deadline = Instant::now() + EVENT_GRACE;
         loop {
             tokio::select! {

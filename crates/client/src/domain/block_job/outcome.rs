@@ -9,10 +9,12 @@ use crate::Source;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The daemon announced that a pull or an inner commit has done its work.
+    /// The daemon announced that a pull, an inner commit, or whatever else cannot be pivoted, has
+    /// done its work.
     Completed,
     /// The daemon announced that a copy or an active commit has done its work and the guest uses
-    /// the destination, and the live XML, which was looked at then, does not contradict that.
+    /// the destination, and the live XML, which was looked at then, does not contradict that. Where
+    /// nothing could be looked at, [`NextStart::NotKnown`] stands beside it.
     Pivoted(NextStart),
     /// The daemon announced that the job was cancelled: the guest's data is whole, and libvirt
     /// counts the disk's images as before.
@@ -48,7 +50,7 @@ pub enum NextStart {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JobFailure {
-    /// The status in the event: `FAILED`, or one that this version does not know.
+    /// The status in the event: `FAILED`. One that this version does not know ends nothing.
     pub status: ConnectDomainEventBlockJobStatus,
     /// The last figures seen.
     pub last_info: Option<BlockJobInfo>,

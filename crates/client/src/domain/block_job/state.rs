@@ -13,15 +13,16 @@ pub(super) struct JobState {
     pub(super) progress: Option<Progress>,
     /// Whether the job can be pivoted, which an event or the XML said.
     pub(super) ready: bool,
-    /// Whether the end was announced. The outcome follows when the XML has been looked at.
-    pub(super) announced: bool,
+    /// Whether the end was announced, or the daemon has said that the job is gone. The outcome
+    /// follows when the XML has been looked at, or the announcement was waited for.
+    pub(super) ended: bool,
     pub(super) outcome: Option<Outcome>,
 }
 
 impl JobState {
     /// Whether there is still something to be pivoted or cancelled, as far as is known.
     pub(super) fn is_under_way(&self) -> bool {
-        !self.announced && self.outcome.is_none()
+        !self.ended && self.outcome.is_none()
     }
 }
 
