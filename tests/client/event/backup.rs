@@ -1,11 +1,17 @@
 //! How a backup ended, by what a daemon says of it and when.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use virtwire::constants::{DomainEventId, DomainJobOperation, DomainJobType, ErrorCode};
+use tokio::time::sleep;
+use virtwire::constants::{
+    DomainEventId, DomainEventType, DomainJobOperation, DomainJobType, ErrorCode,
+};
 use virtwire::remote::{TypedParam, TypedParamValue};
 use virtwire::xdr::Str;
-use virtwire::{BackupOutcome, PushBackup, VanishedReason, remote};
+use virtwire::{BackupJob, BackupOutcome, PushBackup, VanishedReason, remote};
 use virtwire_protocol::Event as _;
 use virtwire_protocol::session::Request;
 use virtwire_tests::paused_deadline;
@@ -28,6 +34,10 @@ struct Story {
     stopped: bool,
     /// Whether an event comes before the last answer that nobody can read.
     loses: bool,
+    /// Whether it tells before the first answer that the domain has stopped.
+    stops: bool,
+    /// What it was asked to end.
+    aborted: Arc<AtomicUsize>,
 }
 
 fn param(name: &'static str, value: TypedParamValue<'static>) -> TypedParam<'static> {
@@ -79,6 +89,9 @@ impl Story {
             said.await.unwrap();
         } else if request.is::<remote::DomainIsActive>() && self.stopped {
             peer.refuse(request, ErrorCode::NO_DOMAIN).await;
+        } else if request.is::<remote::DomainAbortJob>() {
+            self.aborted.fetch_add(1, Ordering::Relaxed);
+            peer.refuse(request, ErrorCode::OPERATION_FAILED).await;
         } else {
             peer.respond(request).await;
         }
@@ -88,6 +101,9 @@ impl Story {
         let Some((params, ends)) = self.questions.pop_front() else {
             return (DomainJobType::NONE, Vec::new());
         };
+        if std::mem::take(&mut self.stops) {
+            stop(peer).await;
+        }
         if self.loses && self.questions.is_empty() {
             type Completed = remote::DomainEventCallbackJobCompleted;
             let header = event_header(Completed::PROGRAM, Completed::NUMBER);
@@ -99,7 +115,11 @@ impl Story {
     }
 
     /// How the client says that it ended.
-    async fn outcome(mut self) -> BackupOutcome {
+    async fn outcome(self) -> BackupOutcome {
+        self.started().await.wait().await
+    }
+
+    async fn started(mut self) -> BackupJob {
         let (connection, mut peer) = connected().await;
         let daemon = async move {
             while let Some(request) = peer.request().await.unwrap() {
@@ -109,8 +129,20 @@ impl Story {
         tokio::spawn(daemon);
         let guest = connection.lookup_domain_by_name("guest").await.unwrap();
         let started = guest.backup(PushBackup::new()).start().await;
-        started.unwrap().wait().await
+        started.unwrap()
     }
+}
+
+async fn stop(peer: &mut Peer<Pipe>) {
+    let msg = remote::DomainEventLifecycleMsg {
+        dom: domain(),
+        event: DomainEventType::STOPPED.0,
+        detail: 0,
+    };
+    let callback_id = callback_id(DomainEventId::LIFECYCLE.0);
+    let message = remote::DomainEventCallbackLifecycleMsg { callback_id, msg };
+    let told = peer.event::<remote::DomainEventCallbackLifecycle>(&message);
+    told.await.unwrap();
 }
 
 async fn tell(peer: &mut Peer<Pipe>, ends: &[Params]) {
@@ -302,6 +334,48 @@ async fn end_without_a_word_about_success_is_what_the_record_says() {
         );
         let outcome = story(None).outcome().await;
         assert!(matches!(outcome, BackupOutcome::Vanished(_)), "{outcome:?}");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_is_that_of_an_earlier_run_while_there_is_a_backup() {
+    paused_deadline(async {
+        for there in [true, false] {
+            let story = Story {
+                there,
+                stops: true,
+                questions: VecDeque::from([
+                    (backup(2000), Vec::new()),
+                    (backup(4000), vec![ended(4010, true)]),
+                ]),
+                ..Story::default()
+            };
+            match story.outcome().await {
+                BackupOutcome::Completed => assert!(there),
+                BackupOutcome::Vanished(evidence) => {
+                    let stopped = matches!(evidence.reason, VanishedReason::DomainStopped { .. });
+                    assert!(!there && stopped);
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn job_in_the_place_of_a_backup_that_is_gone_is_not_ended() {
+    paused_deadline(async {
+        let story = Story::default();
+        let aborted = Arc::clone(&story.aborted);
+        let job = story.started().await;
+        // The daemon has said that it is gone; its event may still come.
+        sleep(Duration::from_millis(2_100)).await;
+        assert_eq!(job.outcome(), None);
+        let outcome = job.cancel().await.unwrap();
+        assert!(matches!(outcome, BackupOutcome::Vanished(_)), "{outcome:?}");
+        assert_eq!(aborted.load(Ordering::Relaxed), 0);
     })
     .await;
 }

@@ -185,8 +185,9 @@ impl BackupJob {
 
     async fn end(&self) -> Result<BackupOutcome, Error> {
         loop {
-            if let Some(outcome) = self.outcome() {
-                return Ok(outcome);
+            let gone = self.state.borrow().gone;
+            if gone || self.outcome().is_some() {
+                return Ok(self.wait().await);
             }
             let Err(refusal) = self.domain.abort_job().await else {
                 return Ok(self.wait().await);

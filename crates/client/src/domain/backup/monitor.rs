@@ -37,6 +37,9 @@ type Notice = Result<DomainEvent, EventError>;
 #[derive(Debug, Clone, Default)]
 pub(super) struct BackupState {
     pub(super) stats: Option<BackupStats>,
+    /// Whether the daemon has said that the backup is gone. The outcome follows when its
+    /// announcement was waited for.
+    pub(super) gone: bool,
     pub(super) outcome: Option<BackupOutcome>,
 }
 
@@ -173,8 +176,13 @@ impl Monitor {
         }
         let reason = match notice {
             Ok(event) => match event.kind {
-                // The daemon says so once everything is over, and does not say more.
+                // The daemon says so once everything is over, and does not say more; unless it was
+                // the end of an earlier run, told late.
                 DomainEventKind::Lifecycle(Lifecycle::Stopped(detail)) => {
+                    if self.is_there().await {
+                        self.look_soon();
+                        return None;
+                    }
                     let detail = Some(detail);
                     VanishedReason::DomainStopped { detail }
                 }
@@ -188,13 +196,18 @@ impl Monitor {
             Err(error) if error.is_end() => VanishedReason::NoEvent,
             // Something was missed, and it may have been the end.
             Err(_) => {
-                self.lost = true;
-                self.works = false;
-                self.pace.hurry();
+                self.look_soon();
                 return None;
             }
         };
         Some(self.unannounced(reason).await)
+    }
+
+    /// The backup that there is may not be ours.
+    fn look_soon(&mut self) {
+        self.lost = true;
+        self.works = false;
+        self.pace.hurry();
     }
 
     /// A disk is done, which changes the figures; whether the backup is, the daemon says apart.
@@ -259,6 +272,10 @@ impl Monitor {
 
     /// The backup is gone; gives its event time to arrive.
     async fn without_event(&mut self, reason: VanishedReason) -> Option<BackupOutcome> {
+        if !matches!(reason, VanishedReason::HalfStarted) {
+            // From here on nobody may ask for its end: the domain may have another job.
+            self.state.send_modify(|state| state.gone = true);
+        }
         let deadline = Instant::now() + EVENT_GRACE;
         loop {
             tokio::select! {
