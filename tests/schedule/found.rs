@@ -137,3 +137,14 @@ fn xml_that_follows_within_the_grace_does_not_contradict() {
         story.parts = vec![pivot(0)];
     });
 }
+
+#[test]
+fn ending_of_an_earlier_job_is_not_ours_because_the_guest_hangs() {
+    for from in (0..60).step_by(5) {
+        twisted(PULL, |story| {
+            story.earlier = true;
+            story.works_for = millis(60_000);
+            story.frozen = Some((millis(from), millis(from + 20_000)));
+        });
+    }
+}

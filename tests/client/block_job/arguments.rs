@@ -1,6 +1,8 @@
 //! What the calls that start jobs ask for.
 
-use virtwire::remote;
+use virtwire::ErrorKind;
+use virtwire::remote::{self, TypedParam, TypedParamValue};
+use virtwire::xdr::Str;
 use virtwire_tests::paused_deadline;
 
 use super::host::Host;
@@ -82,6 +84,34 @@ async fn copy_has_the_flags_that_were_asked_for() {
         // An image that is there already has to have a stated format.
         let copy = disk.copy("/new").reuse_external();
         copy.start().await.unwrap_err();
+        assert!(host.taken::<remote::DomainBlockCopy>().is_empty());
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn copy_has_the_figures_that_were_asked_for() {
+    paused_deadline(async {
+        let host = Host::connected().await;
+        let disk = host.disk().await;
+        let copy = disk.copy("/new").granularity(65_536).buffer_size(1 << 33);
+        drop(copy.start().await.unwrap());
+        let args = host.taken::<remote::DomainBlockCopy>().remove(0);
+        let param = |name, value| TypedParam {
+            field: Str::from(name),
+            value,
+        };
+        let expected = [
+            param("granularity", TypedParamValue::Uint(65_536)),
+            param("buf-size", TypedParamValue::Ullong(1 << 33)),
+        ];
+        assert_eq!(args.params, expected);
+
+        for granularity in [0, 3, u32::MAX] {
+            let copy = disk.copy("/new").granularity(granularity);
+            let refused = copy.start().await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::InvalidInput);
+        }
         assert!(host.taken::<remote::DomainBlockCopy>().is_empty());
     })
     .await;

@@ -189,6 +189,32 @@ mod tests {
     }
 
     #[test]
+    fn mirror_is_not_called_stalled_too_soon_nor_when_it_is_ready() {
+        let figures = [(0, 100), (10, 110), (20, 120)];
+        let progress = after(DomainBlockJobType::COPY, &figures);
+        assert_eq!(progress.convergence, None);
+
+        let start = Instant::now();
+        let mut meter = Meter::default();
+        for second in 0..10 {
+            let info = BlockJobInfo {
+                ready: true,
+                ..info(DomainBlockJobType::COPY, 100, 100)
+            };
+            let progress = meter.progress(start + Duration::from_secs(second), &info);
+            assert_eq!(progress.convergence, None);
+        }
+    }
+
+    #[test]
+    fn figures_that_went_back_begin_anew() {
+        let figures = [(50, 100), (60, 100), (0, 100), (30, 100)];
+        let progress = after(DomainBlockJobType::PULL, &figures);
+        assert_eq!(progress.rate, Some(30));
+        assert_eq!(after(DomainBlockJobType::PULL, &figures[..3]).rate, None);
+    }
+
+    #[test]
     fn mirror_that_gets_nearer_converges_at_once() {
         let progress = after(DomainBlockJobType::COPY, &[(0, 100), (20, 110)]);
         assert_eq!(progress.convergence, Some(Convergence::Converging));
