@@ -194,8 +194,10 @@ impl Evidence {
         now: &DiskDescription,
         idle: bool,
     ) -> Verdict {
-        let Some(old) = &before.source else {
-            return Verdict::Unknown;
+        // Two sources of a kind that is not known cannot be told apart.
+        let old = match &before.source {
+            None | Some(Source::Other { .. }) => return Verdict::Unknown,
+            Some(old) => old,
         };
         let arrived = self
             .destination

@@ -137,6 +137,18 @@ fn mirror_is_pivoted_when_the_destination_is_in_place_of_the_image() {
 }
 
 #[test]
+fn images_of_a_kind_that_is_not_known_are_not_told_apart() {
+    let other = || Source::Other {
+        kind: "newer".to_owned(),
+    };
+    let mut copy = evidence(DomainBlockJobType::COPY, &["/old"], &["/new"]);
+    copy.before.as_mut().unwrap().source = Some(other());
+    copy.disk.as_mut().unwrap().source = Some(other());
+    copy.destination = Some(file("/new"));
+    assert_eq!(copy.resolve(), Verdict::Unknown);
+}
+
+#[test]
 fn mirror_that_is_still_there_is_not_done_with() {
     let mut copy = evidence(DomainBlockJobType::COPY, &["/old"], &["/old"]);
     copy.destination = Some(file("/new"));
