@@ -135,8 +135,8 @@ async fn abandon(
     let (over, connected) = {
         let disk = job.disk();
         let connected = disk.domain().connection().close_cause().is_none();
-        let told = shared.lock().truth.told.is_some();
-        (told || job.outcome().is_some(), connected)
+        let gone = shared.lock().truth.gone.is_some();
+        (gone || job.outcome().is_some(), connected)
     };
     let before = shared.lock().truth.aborts_heard;
     drop(job);

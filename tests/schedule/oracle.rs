@@ -139,9 +139,11 @@ impl Handle {
             return false;
         };
         // An ending that is told before the answer to the start has to be confirmed, which neither a
-        // domain that has stopped by then nor a lost connection does.
+        // domain that has stopped by then, or before it has ceased to hang, nor a lost connection
+        // does.
         let soon = self.got + PROMPT;
-        let stopped = truth.stopped.is_some_and(|stopped| stopped < soon);
+        let hung = story.frozen.is_some();
+        let stopped = truth.stopped.is_some_and(|stopped| hung || stopped < soon);
         let cut_off = !story.reconnects && !story.cuts.is_empty();
         let unconfirmed = told <= self.got && (stopped || cut_off);
         // A queue that overflows loses what was told, and so does a connection that is lost before

@@ -46,6 +46,9 @@ pub(super) struct Monitor {
     look: bool,
     /// Whether the connection was lost meanwhile.
     interrupted: bool,
+    /// An end that was told before the answer to the start while the guest did not say whether the
+    /// job is there: ours if it is gone, else that of an earlier one.
+    unconfirmed: Option<Status>,
     /// Since when the XML has had no mirror for a job that is one.
     mirrorless: Option<Instant>,
 }
@@ -70,6 +73,7 @@ impl Monitor {
             meter: Meter::default(),
             look: false,
             interrupted: false,
+            unconfirmed: None,
             mirrorless: None,
         }
     }
@@ -151,26 +155,29 @@ impl Monitor {
     /// An ending among them is ours if the job is gone, or another is in its place already; if the
     /// daemon still has such a job, it was of an earlier one whose event came late.
     async fn early_outcome(&mut self) -> Option<Outcome> {
-        let mut ending = self.latest_ending(None);
-        if matches!(ending, Some(Notice::Status(_))) {
-            // A guest that hangs does not answer; then the announcement has to do alone.
-            let now = timeout(EVENT_GRACE, self.subject.disk.job_info()).await;
-            if matches!(now, Ok(Ok(Some(info))) if info.kind == self.subject.kind) {
-                return None;
-            }
-            if matches!(now, Ok(Ok(_))) {
+        let ending = self.latest_ending()?;
+        let Notice::Status(early) = ending else {
+            return self.on_notice(ending).await;
+        };
+        // A guest that hangs does not answer.
+        let now = timeout(EVENT_GRACE, self.subject.disk.job_info()).await;
+        match now {
+            Ok(Ok(Some(info))) if info.kind == self.subject.kind => None,
+            Ok(Ok(_)) => {
                 // Ours may have come while we asked, behind that of an earlier job.
-                let announced = self.announced().map(Notice::Status);
-                ending = announced.or(ending);
-            } else {
-                ending = self.latest_ending(ending);
+                let status = self.announced().unwrap_or(early);
+                self.on_status(status).await
+            }
+            _ => {
+                self.unconfirmed = Some(early);
+                None
             }
         }
-        self.on_notice(ending?).await
     }
 
     /// The last notice of an end among those that are there now.
-    fn latest_ending(&mut self, mut ending: Option<Notice>) -> Option<Notice> {
+    fn latest_ending(&mut self) -> Option<Notice> {
+        let mut ending = None;
         while let Some(notice) = self.next_ending() {
             ending = Some(notice);
         }
@@ -348,6 +355,7 @@ impl Monitor {
     }
 
     async fn on_info(&mut self, info: BlockJobInfo) -> Option<Outcome> {
+        self.unconfirmed = None;
         let ready = self.state.borrow().ready;
         // Equal figures say nothing, but they are a reason to look: the event may have been missed.
         let maybe_ready = info.is_mirror() && !ready && info.current == info.end && info.end > 0;
@@ -429,6 +437,9 @@ impl Monitor {
                 }
                 () = sleep_until(deadline) => break,
             }
+        }
+        if let (VanishedReason::NoEvent, Some(status)) = (&reason, self.unconfirmed) {
+            return self.on_status(status).await;
         }
         Some(self.vanished(reason).await)
     }
