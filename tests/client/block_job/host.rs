@@ -23,6 +23,8 @@ pub(super) struct Words {
     pub(super) info: Info,
     /// The daemon does not know `BLOCK_JOB_2`.
     pub(super) lacks_second: bool,
+    /// It refuses to end a job.
+    pub(super) refusal: Option<ErrorCode>,
     calls: Vec<Request>,
 }
 
@@ -69,6 +71,7 @@ impl Host {
             definition: chain,
             info: Info::default(),
             lacks_second: false,
+            refusal: None,
             calls: Vec::new(),
         };
         let words = Arc::new(Mutex::new(words));
@@ -145,6 +148,10 @@ async fn answer(peer: &mut Peer, words: &Mutex<Words>, request: &Request, wanted
             return peer.refuse(request, ErrorCode::INTERNAL_ERROR).await;
         }
         wanted.push(event);
+    }
+    let refusal = words.lock().unwrap().refusal;
+    if let Some(code) = refusal.filter(|_| request.is::<remote::DomainBlockJobAbort>()) {
+        return peer.refuse(request, code).await;
     }
     if request.is::<remote::DomainGetBlockJobInfo>() {
         let info = words.lock().unwrap().info.clone();

@@ -1,6 +1,7 @@
 //! Block jobs: what is asked of the daemon, and what its words are taken for.
 
 mod arguments;
+mod asked;
 mod bandwidth;
 mod host;
 mod listed;
