@@ -1,14 +1,19 @@
 //! Jobs on several disks as one.
 
-use std::fmt;
+mod end;
+mod start;
+
+pub use end::{DiskEnd, SetEnd};
+pub use start::{JobStart, SetNotStarted};
+
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, timeout};
 
-use super::{BlockCopy, BlockJob, CommitActive, CommitInner, Outcome, Pull, Readiness};
+use super::{BlockJob, Outcome, Readiness};
 use crate::error::Cause;
-use crate::{Disk, Domain, Error};
+use crate::{Domain, Error};
 
 /// How long the cancellation of the others may take when one job of a set has failed.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
@@ -38,53 +43,6 @@ const CANCEL_GRACE: Duration = Duration::from_secs(10);
 pub struct JobSet {
     jobs: Vec<BlockJob>,
     freeze: bool,
-}
-
-/// A job of a set that is not started yet.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum JobStart {
-    /// A pull, which ends by itself.
-    Pull(Pull),
-    /// A commit of the active image.
-    CommitActive(CommitActive),
-    /// A commit of inner images, which ends by itself.
-    CommitInner(CommitInner),
-    /// A copy.
-    Copy(BlockCopy),
-}
-
-/// One of the jobs of a set could not be started.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot start the job on {disk}")]
-#[non_exhaustive]
-pub struct SetNotStarted {
-    /// The disk of the job that could not be started, as its path was given.
-    pub disk: String,
-    /// Why not. If its [`execution`](Error::execution) is `MaybeExecuted`, that job may run.
-    #[source]
-    pub error: Error,
-    /// What became of the jobs that had been started, which were cancelled.
-    pub cancelled: Vec<DiskEnd>,
-}
-
-/// How the job on one disk of a set ended.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct DiskEnd {
-    /// The disk.
-    pub disk: Disk,
-    /// How its job ended, or what went wrong with it. One whose pivot was refused or took too long,
-    /// and which was cancelled then, has that error.
-    pub end: Result<Outcome, Error>,
-}
-
-/// How the jobs of a set ended.
-#[derive(Debug)]
-#[must_use = "jobs that end are not all successful"]
-pub struct SetEnd {
-    disks: Vec<DiskEnd>,
-    thaw: Option<Error>,
 }
 
 impl JobSet {
@@ -345,109 +303,4 @@ async fn freeze_one(domain: &Domain) -> Result<(), Error> {
 
 async fn thaw_one(domain: &Domain) -> Result<(), Error> {
     domain.fs_thaw::<&str>([]).await.map(drop)
-}
-
-impl JobStart {
-    fn disk(&self) -> &Disk {
-        use super::start::Startable as _;
-
-        match self {
-            Self::Pull(pull) => pull.disk(),
-            Self::CommitActive(commit) => commit.disk(),
-            Self::CommitInner(commit) => commit.disk(),
-            Self::Copy(copy) => copy.disk(),
-        }
-    }
-
-    async fn start(self) -> Result<BlockJob, Error> {
-        match self {
-            Self::Pull(pull) => pull.start().await,
-            Self::CommitActive(commit) => commit.start().await,
-            Self::CommitInner(commit) => commit.start().await,
-            Self::Copy(copy) => copy.start().await,
-        }
-    }
-}
-
-impl From<Pull> for JobStart {
-    fn from(pull: Pull) -> Self {
-        Self::Pull(pull)
-    }
-}
-
-impl From<CommitActive> for JobStart {
-    fn from(commit: CommitActive) -> Self {
-        Self::CommitActive(commit)
-    }
-}
-
-impl From<CommitInner> for JobStart {
-    fn from(commit: CommitInner) -> Self {
-        Self::CommitInner(commit)
-    }
-}
-
-impl From<BlockCopy> for JobStart {
-    fn from(copy: BlockCopy) -> Self {
-        Self::Copy(copy)
-    }
-}
-
-impl SetEnd {
-    fn of(disks: Vec<DiskEnd>) -> Self {
-        Self { disks, thaw: None }
-    }
-
-    /// How the job on each disk ended, in the order of the set.
-    #[must_use]
-    pub fn disks(&self) -> &[DiskEnd] {
-        &self.disks
-    }
-
-    /// As [`disks`](Self::disks), for keeps.
-    #[must_use]
-    pub fn into_disks(self) -> Vec<DiskEnd> {
-        self.disks
-    }
-
-    /// Whether every job has done what it was started for.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        self.disks.iter().all(DiskEnd::is_success)
-    }
-
-    /// The disks whose jobs have been pivoted, which cannot be taken back.
-    pub fn pivoted(&self) -> impl Iterator<Item = &Disk> {
-        let pivoted = self.disks.iter().filter(|disk| disk.is_pivoted());
-        pivoted.map(|disk| &disk.disk)
-    }
-
-    /// Why the guest's filesystems could not be thawed; they may be frozen still.
-    #[must_use]
-    pub fn thaw_error(&self) -> Option<&Error> {
-        self.thaw.as_ref()
-    }
-}
-
-impl DiskEnd {
-    /// Whether the job has done what it was started for.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        matches!(&self.end, Ok(outcome) if outcome.is_success())
-    }
-
-    /// Whether the job was pivoted.
-    #[must_use]
-    pub fn is_pivoted(&self) -> bool {
-        matches!(&self.end, Ok(outcome) if outcome.is_pivoted())
-    }
-}
-
-impl fmt::Display for DiskEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.end {
-            Ok(outcome) => write!(f, "{}: {outcome}", self.disk.path()),
-            Err(error) => write!(f, "{}: {error}", self.disk.path()),
-        }
-    }
 }
