@@ -1,6 +1,6 @@
 //! The jobs of a domain, of all its disks.
 
-use virtwire::constants::DomainBlockJobType as Kind;
+use virtwire::constants::{DomainBlockJobType as Kind, ErrorCode};
 use virtwire::remote;
 use virtwire::xdr::Str;
 use virtwire_protocol::session::Request;
@@ -43,8 +43,13 @@ async fn serve(mut peer: Peer<Pipe>) {
         if asked.len() == DISKS.len() {
             for request in asked.drain(..) {
                 let ret = match &*request.args::<Asks>().unwrap().path.to_string_lossy() {
+                    "vda" => Info::default(),
                     "vdb" => info(Kind::COPY, 1),
-                    _ => Info::default(),
+                    // It has been taken away since.
+                    _ => {
+                        peer.refuse(&request, ErrorCode::INVALID_ARG).await;
+                        continue;
+                    }
                 };
                 peer.reply_to::<Asks>(request.route, &ret).await.unwrap();
             }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use virtwire::constants::{
     DomainEventId, DomainEventType, DomainJobOperation, DomainJobType, ErrorCode,
 };
 use virtwire::remote::{TypedParam, TypedParamValue};
 use virtwire::xdr::Str;
-use virtwire::{BackupJob, BackupOutcome, PushBackup, VanishedReason, remote};
+use virtwire::{BackupJob, BackupOutcome, Domain, PushBackup, VanishedReason, remote};
 use virtwire_protocol::Event as _;
 use virtwire_protocol::session::Request;
 use virtwire_tests::paused_deadline;
@@ -89,6 +89,18 @@ impl Story {
             said.await.unwrap();
         } else if request.is::<remote::DomainIsActive>() && self.stopped {
             peer.refuse(request, ErrorCode::NO_DOMAIN).await;
+        } else if request.is::<remote::DomainGetXmlDesc>() {
+            let xml = Str::from(
+                "<domain id='1'><devices><disk type='file'><source file='/top'/>\
+                 <target dev='vda'/></disk></devices></domain>",
+            );
+            let ret = remote::DomainGetXmlDescRet { xml };
+            let said = peer.reply_to::<remote::DomainGetXmlDesc>(request.route, &ret);
+            said.await.unwrap();
+        } else if request.is::<remote::DomainGetBlockJobInfo>() {
+            let none = remote::DomainGetBlockJobInfoRet::default();
+            let said = peer.reply_to::<remote::DomainGetBlockJobInfo>(request.route, &none);
+            said.await.unwrap();
         } else if request.is::<remote::DomainAbortJob>() {
             self.aborted.fetch_add(1, Ordering::Relaxed);
             peer.refuse(request, ErrorCode::OPERATION_FAILED).await;
@@ -119,7 +131,14 @@ impl Story {
         self.started().await.wait().await
     }
 
-    async fn started(mut self) -> BackupJob {
+    async fn started(self) -> BackupJob {
+        let guest = self.guest().await;
+        let started = guest.backup(PushBackup::new()).start().await;
+        started.unwrap()
+    }
+
+    /// The guest, for a client of this daemon.
+    async fn guest(mut self) -> Domain {
         let (connection, mut peer) = connected().await;
         let daemon = async move {
             while let Some(request) = peer.request().await.unwrap() {
@@ -127,9 +146,7 @@ impl Story {
             }
         };
         tokio::spawn(daemon);
-        let guest = connection.lookup_domain_by_name("guest").await.unwrap();
-        let started = guest.backup(PushBackup::new()).start().await;
-        started.unwrap()
+        connection.lookup_domain_by_name("guest").await.unwrap()
     }
 }
 
@@ -376,6 +393,26 @@ async fn job_in_the_place_of_a_backup_that_is_gone_is_not_ended() {
         let outcome = job.cancel().await.unwrap();
         assert!(matches!(outcome, BackupOutcome::Vanished(_)), "{outcome:?}");
         assert_eq!(aborted.load(Ordering::Relaxed), 0);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn backup_that_was_found_and_has_no_disk_at_work_vanishes() {
+    paused_deadline(async {
+        let questions = (1..60).map(|second| (backup(1000 * second), Vec::new()));
+        let story = Story {
+            there: true,
+            questions: questions.collect(),
+            ..Story::default()
+        };
+        let job = story.guest().await.backup_job().await.unwrap().unwrap();
+        let before = Instant::now();
+        let BackupOutcome::Vanished(evidence) = job.wait().await else {
+            panic!("nothing was at work");
+        };
+        assert_eq!(evidence.reason, VanishedReason::HalfStarted);
+        assert!(before.elapsed() < Duration::from_secs(30));
     })
     .await;
 }
