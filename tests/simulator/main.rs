@@ -33,6 +33,7 @@ mod snapshot_virsh;
 mod storage;
 mod stream;
 mod transcript;
+mod unheard;
 mod virsh;
 
 use virtwire_tests::stage::simulated::{Guest, Stage};

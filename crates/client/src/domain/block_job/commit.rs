@@ -8,7 +8,7 @@ use virtwire_protocol::remote;
 use virtwire_xdr::Str;
 
 use super::BlockJob;
-use super::plan::{Draft, Obstacle, Plan};
+use super::plan::{Draft, Obstacle, Plan, kept};
 use super::start::{Startable, start};
 use super::subject::Subject;
 use crate::error::Cause;
@@ -270,8 +270,14 @@ impl Startable for CommitInner {
     }
 
     fn check(&self, subject: &mut Subject) -> Result<(), Error> {
-        let before = subject.before.as_ref();
-        if before.and_then(|disk| disk.position(&self.top)) != Some(0) {
+        let Some(disk) = &subject.before else {
+            return Ok(());
+        };
+        let top = disk.position(&self.top);
+        if top != Some(0) {
+            let bounds = top.and_then(|top| Some((top, self.base.position(disk, top)?)));
+            subject.after =
+                bounds.map(|(top, base)| kept(disk, |position| position < top || position >= base));
             return Ok(());
         }
         Err(Error::from(Cause::InvalidInput {

@@ -43,6 +43,9 @@ pub struct Evidence {
     /// The image that the domain's definition named before a copy or an active commit, when it
     /// could be asked.
     pub defined: Option<Source>,
+    /// The images that a pull or an inner commit was to leave, the active one first; `None` where
+    /// that is not known, as of a job that was found running.
+    pub after: Option<Vec<Option<Source>>>,
     /// The domain's state afterwards, when it could be asked.
     pub domain: Option<DomainStatus>,
     /// The domain's ID while the job ran, which its next start changes.
@@ -134,6 +137,7 @@ impl Evidence {
             before: subject.before.clone(),
             destination: subject.destination.clone(),
             defined: subject.defined.clone(),
+            after: subject.after.clone(),
             domain: None,
             domain_id: subject.instance,
             same_run: false,
@@ -181,10 +185,35 @@ impl Evidence {
         match self.kind {
             kind if is_mirror(kind) => self.resolve_mirror(before, now, idle),
             DomainBlockJobType::PULL | DomainBlockJobType::COMMIT => {
-                resolve_chain(before, now, idle)
+                self.resolve_chain(before, now, idle)
             }
             // A backup leaves no trace in the chain, and what newer kinds leave is not known.
             _ => Verdict::Unknown,
+        }
+    }
+
+    /// A pull or an inner commit takes images out of the chain, below the active one.
+    fn resolve_chain(
+        &self,
+        before: &DiskDescription,
+        now: &DiskDescription,
+        idle: bool,
+    ) -> Verdict {
+        let comparable = before.backing_known && now.backing_known && before.source == now.source;
+        if !comparable || before.backing.is_empty() {
+            return Verdict::Unknown;
+        }
+        let (old, new): (Vec<_>, Vec<_>) = (before.chain().collect(), now.chain().collect());
+        let is_done = match &self.after {
+            Some(after) => after.iter().map(Option::as_ref).eq(new.iter().copied()),
+            None => new.iter().all(|image| old.contains(image)),
+        };
+        if is_done && new.len() < old.len() {
+            Verdict::Completed
+        } else if old == new && idle {
+            Verdict::NotDone
+        } else {
+            Verdict::Unknown
         }
     }
 
@@ -217,22 +246,6 @@ impl Evidence {
         if unchanged && idle && !self.pivot_asked {
             return Verdict::NotDone;
         }
-        Verdict::Unknown
-    }
-}
-
-/// A pull or an inner commit takes images out of the chain, below the active one.
-fn resolve_chain(before: &DiskDescription, now: &DiskDescription, idle: bool) -> Verdict {
-    let comparable = before.backing_known && now.backing_known && before.source == now.source;
-    if !comparable || before.backing.is_empty() {
-        return Verdict::Unknown;
-    }
-    let (old, new): (Vec<_>, Vec<_>) = (before.chain().collect(), now.chain().collect());
-    if new.len() < old.len() && new.iter().all(|image| old.contains(image)) {
-        Verdict::Completed
-    } else if old == new && idle {
-        Verdict::NotDone
-    } else {
         Verdict::Unknown
     }
 }

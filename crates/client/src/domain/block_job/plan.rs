@@ -106,10 +106,15 @@ impl Plan {
 
     /// Of the chain as it is now, these images will be left.
     pub(super) fn keep(&mut self, disk: &DiskDescription, is_kept: impl Fn(usize) -> bool) {
-        let images = disk.chain().enumerate();
-        let kept = images.filter(|(position, _)| is_kept(*position));
-        self.after = kept.map(|(_, source)| source.cloned()).collect();
+        self.after = kept(disk, is_kept);
     }
+}
+
+/// These images of the chain as it is now.
+pub(super) fn kept(disk: &DiskDescription, is_kept: impl Fn(usize) -> bool) -> Vec<Option<Source>> {
+    let images = disk.chain().enumerate();
+    let kept = images.filter(|(position, _)| is_kept(*position));
+    kept.map(|(_, source)| source.cloned()).collect()
 }
 
 /// What has been read for a plan.

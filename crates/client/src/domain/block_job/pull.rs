@@ -5,9 +5,10 @@ use virtwire_protocol::remote;
 use virtwire_xdr::Str;
 
 use super::BlockJob;
-use super::plan::{Draft, Obstacle, Plan};
+use super::plan::{Draft, Obstacle, Plan, kept};
 use super::start::{Startable, start};
-use crate::{Bandwidth, Disk, Error};
+use super::subject::Subject;
+use crate::{Bandwidth, Disk, DiskDescription, Error};
 
 /// A block pull that is not started yet: it copies the data of the backing chain into the disk,
 /// which afterwards needs the chain no more.
@@ -102,6 +103,18 @@ impl Startable for Pull {
 
     fn disk(&self) -> &Disk {
         &self.disk
+    }
+
+    fn check(&self, subject: &mut Subject) -> Result<(), Error> {
+        let base = |disk: &DiskDescription| match &self.base {
+            None => Some(usize::MAX),
+            Some(base) => disk.position(base),
+        };
+        subject.after = subject.before.as_ref().and_then(|disk| {
+            let base = base(disk)?;
+            Some(kept(disk, |position| position == 0 || position >= base))
+        });
+        Ok(())
     }
 
     async fn send(&self, disk: &Disk) -> Result<(), Error> {

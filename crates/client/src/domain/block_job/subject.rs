@@ -21,6 +21,8 @@ pub(super) struct Subject {
     pub(super) destination: Option<Source>,
     /// The image that the definition names before the job, as far as that is of interest.
     pub(super) defined: Option<Source>,
+    /// The images that a pull or an inner commit leaves, the active one first.
+    pub(super) after: Option<Vec<Option<Source>>>,
 }
 
 impl Subject {
@@ -40,6 +42,7 @@ impl Subject {
             instance: described.id,
             destination: before.as_ref().and_then(mirrored_to),
             defined: None,
+            after: None,
             before,
         }
     }

@@ -36,6 +36,7 @@ fn evidence(kind: DomainBlockJobType, before: &[&str], now: &[&str]) -> Evidence
         cancel_asked: false,
         before: Some(disk(before, None)),
         destination: None,
+        after: None,
         defined: None,
         domain: Some(DomainStatus {
             state: DomainState::RUNNING,
@@ -93,6 +94,16 @@ fn chain_that_something_else_has_changed_proves_nothing() {
         let changed = evidence(DomainBlockJobType::PULL, &["/top", "/base"], now);
         assert_eq!(changed.resolve(), Verdict::Unknown, "{now:?}");
     }
+}
+
+#[test]
+fn chain_that_another_job_has_made_shorter_proves_nothing() {
+    let before = ["/top", "/mid", "/base"];
+    let mut pull = evidence(DomainBlockJobType::PULL, &before, &["/top", "/base"]);
+    pull.after = Some(vec![Some(file("/top"))]);
+    assert_eq!(pull.resolve(), Verdict::Unknown);
+    pull.disk = Some(disk(&["/top"], None));
+    assert_eq!(pull.resolve(), Verdict::Completed);
 }
 
 #[test]
