@@ -249,7 +249,6 @@ async fn domain_destroyed_before_the_pivot_is_not_pivoted() {
         let stopped = matches!(evidence.reason, VanishedReason::DomainStopped { .. });
         assert!(stopped, "{evidence:?}");
         assert!(!evidence.same_run);
-        assert!(evidence.last_info.is_some());
         // The request may have come before the guest was gone, for all the handle knows.
         let verdict = evidence.resolve();
         assert!(
