@@ -268,6 +268,8 @@ async fn mirror_state_is_in_the_xml_and_convergence_in_the_progress() {
         let guest = stage.guest("progress", 16).await;
         let path = copy_path(&stage, "progress");
         let copy = guest.disk().copy(path.as_str()).bandwidth(slow());
+        // Otherwise QEMU copies all of it in the first moment, and then waits.
+        let copy = copy.buffer_size(1 << 20);
         let job = copy.start().await.unwrap();
         let mirror = vda(&guest.domain).await.mirror.unwrap();
         assert_eq!(mirror.ready, MirrorReady::No);
