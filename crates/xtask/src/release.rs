@@ -16,7 +16,7 @@ const RELEASE: &str = "VIRTWIRE_RELEASE";
 const LIVE: [&str; 9] = [
     "hypervisor::connection",
     "hypervisor::domain",
-    "hypervisor::block_pull",
+    "hypervisor::block_",
     "hypervisor::reconnect",
     "hypervisor::jam",
     "hypervisor::event::subscription",
