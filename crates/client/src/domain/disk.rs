@@ -16,6 +16,10 @@ use crate::{Bandwidth, Domain, Error, Reply};
 /// One disk of a domain, named by its target (`vda`) or by a source path that no other disk has.
 ///
 /// Prefer the target: a source path changes when a job pivots.
+///
+/// One image of the disk's chain has the name `vda[3]`, by its [index](crate::Layer::index). It can
+/// be the top or the base of a job, and what a [threshold](Self::set_threshold) is set on; a job is
+/// always one of the whole disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disk {
     domain: Domain,
