@@ -38,7 +38,7 @@ const UNDERSTOOD: &[&str] = &[
     "list --uuid --name --id --inactive",
     "domstate guest --reason",
     "dumpxml guest --inactive --security-info --update-cpu --migratable",
-    "define /tmp/x.xml --validate",
+    "define guest.xml --validate",
     "undefine guest --managed-save --snapshots-metadata --nvram",
     "start guest --paused --autodestroy --bypass-cache --force-boot",
     "create x.xml --paused",

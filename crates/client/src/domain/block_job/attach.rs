@@ -1,7 +1,7 @@
 //! Jobs that are running already, whoever started them.
 
 use futures_util::future::join_all;
-use virtwire_protocol::constants::{DomainXmlFlags, ErrorCode};
+use virtwire_protocol::constants::{DomainBlockJobType, DomainXmlFlags, ErrorCode};
 
 use super::monitor::Monitor;
 use super::subject::{Subject, described};
@@ -46,7 +46,8 @@ impl BlockJob {
         // Whatever happens from here on is heard.
         let watch = Watch::begin(domain).await?;
         let described = described(domain, DomainXmlFlags::empty()).await?;
-        let mut subject = Subject::found(disk, Self::UNKNOWN, described);
+        // Of what kind it is, the daemon has yet to say.
+        let mut subject = Subject::found(disk, DomainBlockJobType::UNKNOWN, described);
         let Some(info) = subject.disk.job_info().await? else {
             return Ok(None);
         };

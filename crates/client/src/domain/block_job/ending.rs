@@ -156,24 +156,23 @@ impl BlockJob {
         };
         // Before it is sent: the end may be told before the answer comes, or the future dropped.
         asked.add();
-        let answer = disk.abort_job(flags).await;
-        match &answer {
-            // The daemon takes one such request for a job: it had not taken another before.
-            Ok(()) => other.forget(),
+        match disk.abort_job(flags).await {
+            Ok(()) => {
+                // The daemon takes one such request for a job: it had not taken another before.
+                other.forget();
+                Reply::Taken
+            }
             Err(error) => {
                 if let Some(Execution::NotSent | Execution::Rejected) = error.execution() {
                     asked.remove();
                 }
+                let comes_back = disk.domain().connection().close_cause().is_none();
+                if error.is_closed() && comes_back {
+                    Reply::Unheard
+                } else {
+                    Reply::Refused(error)
+                }
             }
-        }
-        match answer {
-            Ok(()) => Reply::Taken,
-            Err(error)
-                if error.is_closed() && disk.domain().connection().close_cause().is_none() =>
-            {
-                Reply::Unheard
-            }
-            Err(error) => Reply::Refused(error),
         }
     }
 

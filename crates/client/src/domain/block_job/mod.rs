@@ -93,9 +93,6 @@ pub enum Readiness {
 }
 
 impl BlockJob {
-    /// What stands for the kind of a job until the daemon has said it.
-    const UNKNOWN: DomainBlockJobType = DomainBlockJobType::UNKNOWN;
-
     /// The disk that the job works on, named by its target.
     #[must_use]
     pub fn disk(&self) -> &Disk {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use virtwire_protocol::constants::{
-    ConnectDomainEventBlockJobStatus as Status, DomainBlockJobAbortFlags, DomainXmlFlags, ErrorCode,
+    ConnectDomainEventBlockJobStatus as Status, DomainBlockJobAbortFlags,
+    DomainEventStoppedDetailType, DomainXmlFlags, ErrorCode,
 };
 
 use super::evidence::Seen;
@@ -276,7 +277,7 @@ impl Monitor {
     /// The end of an earlier run can be told late, after this one has begun.
     async fn on_stopped(
         &mut self,
-        detail: Option<virtwire_protocol::constants::DomainEventStoppedDetailType>,
+        detail: Option<DomainEventStoppedDetailType>,
     ) -> Option<Outcome> {
         let seen = Seen::gather(&self.subject.disk).await;
         // Whether it was the end of this run is not to be learned over a connection that is lost.

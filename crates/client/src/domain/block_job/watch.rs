@@ -1,5 +1,7 @@
 //! The events that concern one job.
 
+use std::sync::Arc;
+
 use virtwire_protocol::constants::{
     ConnectDomainEventBlockJobStatus as Status, DomainEventId, DomainEventStoppedDetailType,
 };
@@ -8,7 +10,6 @@ use super::subject::Subject;
 use crate::connection::CloseCause;
 use crate::event::{DomainEvent, DomainEventKind, EventError, EventId, EventStream, Lifecycle};
 use crate::{Domain, Error, Source};
-use std::sync::Arc;
 
 /// A subscription to what happens to a domain's jobs.
 ///
