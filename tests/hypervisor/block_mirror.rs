@@ -333,8 +333,15 @@ async fn copy_that_cannot_be_is_refused_before_anything_is_asked() {
         let raw = CopyDestination::file(&path).format("raw");
         let obstacles = disk.copy(raw).shallow().plan().await.unwrap().obstacles;
         assert_eq!(obstacles, [Obstacle::RawCannotBeShallow]);
+        let existing = CopyDestination::file(&path).format("qcow2");
+        let synchronous = disk.copy(existing).reuse_external().synchronous_writes();
+        assert!(synchronous.plan().await.unwrap().is_clear());
+        let lossy = synchronous.shallow();
+        let obstacles = lossy.plan().await.unwrap().obstacles;
+        assert_eq!(obstacles, [Obstacle::SynchronousOverBacking]);
         for copy in [
             reused,
+            lossy,
             disk.copy(path.as_str()).granularity(1000),
             disk.copy(CopyDestination::xml("<domain/>")),
         ] {

@@ -4,14 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use virtwire::constants::{DomainDestroyFlags, DomainXmlFlags};
-use virtwire::{Bandwidth, CopyDestination, NextStart, Outcome, Source};
-use virtwire_lab::{Chain, Driver, image};
+use virtwire::{Bandwidth, CopyDestination, ErrorKind, NextStart, Outcome, Readiness, Source};
+use virtwire_lab::monitor::Write;
+use virtwire_lab::{Chain, Driver, Monitor, image};
 use virtwire_tests::deadline;
 use virtwire_tests::stage::layered::{LAYERS, LayeredDisk, LayeredGuest, Life, copy_inside};
 use virtwire_tests::stage::real::Stage;
 use virtwire_tests::writer::{Content, Fate, Writer};
 
 const SIZE: u64 = 2 << 20;
+const CLUSTER: u64 = 64 << 10;
 
 fn chain(stage: &Stage) -> Chain {
     let dir = stage.images_dir().join("template");
@@ -132,4 +134,66 @@ async fn pull_into_a_full_file_system_has_failed() {
         assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     })
     .await;
+}
+
+/// Beside a write there is what was there before, in a copy of any kind, also where the guest's own
+/// image had nothing. The one kind of copy of which QEMU makes something else is refused.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_into_a_part_of_each_cluster_leave_the_rest_in_every_copy() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let template = chain(&stage);
+        let guest = guest(&stage, Life::Transient, &template, 8).await;
+        let mut monitor = Monitor::connect(&guest.monitor).unwrap();
+        for (number, disk) in guest.disks.iter().enumerate() {
+            let [shallow, existing, synchronous] = kind_of_copy(number);
+            let path = disk.chain.image("copy");
+            match (existing, shallow) {
+                (true, true) => image::create_overlay(&path, &disk.chain.image("mid")).unwrap(),
+                (true, false) => image::create_empty(&path, SIZE).unwrap(),
+                (false, _) => {}
+            }
+            let to = CopyDestination::file(path.to_str().unwrap()).format("qcow2");
+            let mut copy = guest.disk(number).copy(to);
+            if shallow {
+                copy = copy.shallow();
+            }
+            if existing {
+                copy = copy.reuse_external();
+            }
+            if synchronous {
+                copy = copy.synchronous_writes();
+            }
+            let started = copy.start().await;
+            if shallow && existing && synchronous {
+                let refused = started.unwrap_err();
+                assert_eq!(refused.kind(), ErrorKind::InvalidInput, "{refused}");
+                assert_eq!(refused.procedure(), None);
+                continue;
+            }
+            let job = started.unwrap();
+            assert_eq!(job.wait_ready().await, Readiness::Ready);
+            for cluster in 0..SIZE / CLUSTER {
+                let write = Write::new(cluster * CLUSTER + 8192, 4096, 200);
+                assert!(monitor.write(&disk.target, write).unwrap());
+            }
+            assert!(job.pivot().await.unwrap().is_pivoted());
+        }
+        let none = DomainDestroyFlags::empty();
+        guest.domain.destroy(none).await.unwrap();
+        for (number, disk) in guest.disks.iter().enumerate() {
+            let path = disk.chain.image("copy");
+            if kind_of_copy(number) == [true; 3] {
+                continue;
+            }
+            let same = image::compare(&disk.chain.active(), &path).unwrap();
+            assert!(same, "{:?}", kind_of_copy(number));
+        }
+    })
+    .await;
+}
+
+/// Whether it is shallow, goes into an existing image, and has synchronous writes.
+fn kind_of_copy(number: usize) -> [bool; 3] {
+    [1, 2, 4].map(|bit| number & bit != 0)
 }

@@ -57,6 +57,10 @@ impl BlockCopy {
 
     /// Has each write of the guest go to both images before the guest is told that it is done, so
     /// that the copy cannot be outrun. Since libvirt 8.0.0.
+    ///
+    /// Refused for a [shallow](Self::shallow) copy into an [existing](Self::reuse_external) image,
+    /// unless that is raw: QEMU opens it without what it stands on, and leaves zeros around each
+    /// write into a cluster that only the images below have (seen up to QEMU 11.1.3).
     pub fn synchronous_writes(self) -> Self {
         self.with(DomainBlockCopyFlags::SYNCHRONOUS_WRITES)
     }
@@ -94,6 +98,7 @@ impl BlockCopy {
     pub async fn plan(&self) -> Result<Plan, Error> {
         self.check_figures()?;
         let (source, format) = self.to.described()?;
+        let loses_data = self.would_lose_data(format.as_deref());
         let draft = Draft::read(&self.disk, DomainBlockJobType::COPY).await?;
         let persistent = draft.persistent;
         Ok(draft.finish(|plan, disk| {
@@ -107,6 +112,9 @@ impl BlockCopy {
             let reuse = has(DomainBlockCopyFlags::REUSE_EXT);
             if reuse && format.is_none() {
                 plan.obstacles.push(Obstacle::FormatUnknown);
+            }
+            if loses_data {
+                plan.obstacles.push(Obstacle::SynchronousOverBacking);
             }
             // Where nothing is below, a shallow copy is a whole one.
             let shallow = has(DomainBlockCopyFlags::SHALLOW) && !disk.backing.is_empty();
@@ -125,7 +133,8 @@ impl BlockCopy {
     /// As [`Pull::start`](super::Pull::start); `OPERATION_INVALID` also for a domain with a
     /// definition whose job is not [transient](Self::transient_job). Kind `InvalidInput`, and
     /// nothing is sent, for a granularity that is no power of two, an existing destination of
-    /// which no format is stated, and raw XML that is no `<disk>`.
+    /// which no format is stated, [synchronous writes](Self::synchronous_writes) that would lose
+    /// data, and raw XML that is no `<disk>`.
     ///
     /// # Cancel safety
     ///
@@ -141,7 +150,22 @@ impl BlockCopy {
                 given: "none".to_owned(),
             }));
         }
+        if self.would_lose_data(format.as_deref()) {
+            return Err(Error::from(Cause::InvalidInput {
+                what: "a shallow copy with synchronous writes",
+                limit: "a destination that libvirt creates, or a raw one: QEMU would lose data",
+                given: "an existing image of another format".to_owned(),
+            }));
+        }
         start(&self).await
+    }
+
+    /// Whether QEMU would put zeros where the guest has not written.
+    fn would_lose_data(&self, format: Option<&str>) -> bool {
+        let such = DomainBlockCopyFlags::SHALLOW
+            | DomainBlockCopyFlags::REUSE_EXT
+            | DomainBlockCopyFlags::SYNCHRONOUS_WRITES;
+        self.flags.contains(such) && format != Some("raw")
     }
 
     fn check_figures(&self) -> Result<(), Error> {

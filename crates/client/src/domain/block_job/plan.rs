@@ -63,6 +63,9 @@ pub enum Obstacle {
     FormatUnknown,
     /// A raw image cannot stand on another, so a shallow copy cannot go there.
     RawCannotBeShallow,
+    /// A shallow copy into an existing image would lose data with synchronous writes:
+    /// [why](super::BlockCopy::synchronous_writes).
+    SynchronousOverBacking,
     /// The domain has a definition, and a copy would not survive a restart from it: make the job
     /// [transient](super::BlockCopy::transient_job).
     DomainPersistent,
@@ -192,6 +195,9 @@ impl fmt::Display for Obstacle {
             Self::Shareable => f.write_str("the disk is shared with other domains"),
             Self::FormatUnknown => f.write_str("the destination's format is not stated"),
             Self::RawCannotBeShallow => f.write_str("a raw image cannot stand on another"),
+            Self::SynchronousOverBacking => f.write_str(
+                "synchronous writes would lose data in an existing image that stands on another",
+            ),
             Self::DomainPersistent => {
                 f.write_str("the domain is persistent and the job is not transient")
             }
