@@ -5,17 +5,25 @@
 
 use std::fmt;
 use std::fs;
+use std::time::Duration;
 
+use tokio::task::block_in_place;
+use tokio::time::{Instant, sleep};
 use virtwire_lab::Daemon;
 
 use crate::disturbance::Disturbance;
 use crate::scene::Failure;
+
+/// How long a daemon may take to die, from the first connection that it loses.
+const DEATH: Duration = Duration::from_secs(3);
 
 /// A defect that showed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Accident {
     /// libvirtd died by itself.
     Libvirtd,
+    /// libvirtd answered nobody after it was started again.
+    StoodStill,
     /// QEMU died by itself.
     Qemu,
     /// libvirtd 9.0.0 writes a status without the name of a mirror's job while it takes the mirror
@@ -38,6 +46,7 @@ impl fmt::Display for Accident {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Libvirtd => "libvirtd crashed",
+            Self::StoodStill => "libvirtd stood still when it was started again",
             Self::Qemu => "QEMU crashed",
             Self::Forgotten => "libvirtd forgot the guest",
             Self::BackupRemoved => "libvirtd removed a backup that was complete",
@@ -49,17 +58,45 @@ impl fmt::Display for Accident {
 }
 
 /// Starts a daemon again that has died.
-pub(crate) fn restart_if_dead(daemon: &mut Daemon) -> Result<Option<Accident>, Failure> {
-    // It may die anew while it takes up the guests that it died of.
+pub(crate) fn restart_if_dead(daemon: &mut Daemon) -> Result<Vec<Accident>, Failure> {
+    if daemon.is_alive() {
+        return Ok(Vec::new());
+    }
+    let mut accidents = restart(daemon)?;
+    accidents.insert(0, Accident::Libvirtd);
+    Ok(accidents)
+}
+
+/// Starts a daemon that does not run. It may die anew while it takes up the guests that it died of,
+/// or stand still.
+pub(crate) fn restart(daemon: &mut Daemon) -> Result<Vec<Accident>, Failure> {
+    let mut accidents = Vec::new();
     for _ in 0..5 {
-        if daemon.is_alive() {
-            return Ok(None);
-        }
-        if daemon.restart().is_ok() {
-            return Ok(Some(Accident::Libvirtd));
+        match daemon.restart() {
+            Ok(()) => return Ok(accidents),
+            Err(virtwire_lab::Error::NotReady { .. }) => accidents.push(Accident::StoodStill),
+            Err(_) => accidents.push(Accident::Libvirtd),
         }
     }
-    Err("libvirtd dies whenever it is started".into())
+    Err("libvirtd cannot be started any more".into())
+}
+
+/// Starts the daemon again if a step failed because it has died; any other failure is one.
+pub(crate) async fn revive(
+    daemon: &mut Daemon,
+    accidents: &mut Vec<Accident>,
+    failure: Failure,
+) -> Result<(), Failure> {
+    let end = Instant::now() + DEATH;
+    // Its connections are closed before it is gone.
+    while daemon.is_alive() {
+        if Instant::now() > end {
+            return Err(failure);
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    accidents.extend(block_in_place(|| restart_if_dead(daemon))?);
+    Ok(())
 }
 
 /// Whether a guest goes on without libvirtd's knowledge; it does not then any more.

@@ -1,19 +1,18 @@
 //! One guest, its disks, and what happens to them.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::{Instant, sleep, timeout};
-use virtwire::constants::{DomainDestroyFlags, DomainUndefineFlags};
-use virtwire::{Bandwidth, Connection};
+use virtwire::constants::{DomainDestroyFlags, DomainUndefineFlags, ErrorCode};
+use virtwire::{Bandwidth, Error};
 use virtwire_tests::random::Random;
 use virtwire_tests::stage::layered::{LayeredDisk, LayeredGuest, Life};
 use virtwire_tests::writer::{Entry, Writer};
 
-use crate::accident::{self, Accident, restart_if_dead};
+use crate::accident::{self, Accident, restart, restart_if_dead, revive};
 use crate::backup;
 use crate::course::{Course, Told};
 use crate::disturbance::Disturbance;
@@ -31,7 +30,7 @@ const WATCH: Duration = Duration::from_millis(200);
 /// How long a guest writes to its disks after the last job was over.
 const AFTERWARDS: Duration = Duration::from_millis(50);
 
-pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// What became of a scene.
 #[derive(Debug)]
@@ -64,6 +63,8 @@ pub(crate) async fn play(lane: &mut Lane, scene: Scene) -> Result<Report, Failur
     let moments = (0..scene.disks).map(|_| Moment::draw(&mut random, scene.operation));
     let moments: Vec<_> = moments.collect();
 
+    // What the scene before has done to it may have killed it only now.
+    let mut accidents = block_in_place(|| restart_if_dead(&mut lane.daemon))?;
     let mut storage = Storage::default();
     let works = block_in_place(|| works(lane, &scene, life, &moments, &mut storage))?;
     let guest = start(lane, &scene, life, &works).await?;
@@ -73,12 +74,19 @@ pub(crate) async fn play(lane: &mut Lane, scene: Scene) -> Result<Report, Failur
         Writer::start(&guest.monitor, targets.collect(), SIZE, scene.seed, pause)
     });
 
-    let mut accidents = Vec::new();
     let courses = perform(lane, &scene, &guest, works, &moments, &mut accidents).await?;
-    let seen = look(lane, &scene, &guest, &mut accidents).await?;
+    let (seen, since) = loop {
+        match look(lane, &scene, &guest, &accidents).await {
+            Ok(seen) => break seen,
+            Err(failure) => revive(&mut lane.daemon, &mut accidents, failure).await?,
+        }
+    };
+    accidents.extend(since);
     sleep(if writes { AFTERWARDS } else { Duration::ZERO }).await;
     let writes = writer.map(|writer| block_in_place(|| writer.stop()));
-    end(lane, &guest, &seen).await?;
+    while let Err(failure) = end(lane, &guest).await {
+        revive(&mut lane.daemon, &mut accidents, failure).await?;
+    }
 
     let mut report = Report {
         scene,
@@ -111,25 +119,26 @@ async fn start(
     Ok(LayeredGuest::start(daemon, &observer, &scene.name(), life, disks).await?)
 }
 
-/// Sees what libvirt says, and what has died.
+/// Sees what libvirt says, and which defects have shown since those that are known.
 async fn look(
     lane: &mut Lane,
     scene: &Scene,
     guest: &LayeredGuest,
-    accidents: &mut Vec<Accident>,
-) -> Result<Seen, Failure> {
+    known: &[Accident],
+) -> Result<(Seen, Vec<Accident>), Failure> {
     let (name, disturbance) = (guest.domain.name(), scene.disturbance);
-    accidents.extend(block_in_place(|| restart_if_dead(&mut lane.daemon))?);
+    let mut accidents = block_in_place(|| restart_if_dead(&mut lane.daemon))?;
     accidents.extend(accident::qemu(&lane.daemon, name, disturbance));
     accidents.extend(accident::forgotten(&lane.daemon, name));
     let has_died = |accident: &Accident| matches!(accident, Accident::Qemu | Accident::Forgotten);
-    let stopped = disturbance.stops_the_guest() || accidents.iter().any(has_died);
+    let has_died = known.iter().chain(&accidents).any(has_died);
+    let stopped = disturbance.stops_the_guest() || has_died;
     let observer = lane.observer().await?;
     let seen = Seen::of(guest, &observer, stopped).await?;
     if disturbance.kills_the_daemon() && seen.has_stale_mirror() {
         accidents.push(Accident::StaleMirror);
     }
-    Ok(seen)
+    Ok((seen, accidents))
 }
 
 /// Holds what a client was told against everything else.
@@ -180,14 +189,17 @@ fn works(
         // libvirt waits for ever for the creation of an image by a QEMU that is no more.
         let is_killed = scene.disturbance == Disturbance::KillQemu && scene.operation.is_copy();
         let bandwidth = moment.bandwidth.map(Bandwidth::mib_per_s).transpose()?;
+        // A shallow commit reads the image alone that the guest writes to.
+        let shallow = moment.shallow && !(is_bad && scene.operation.is_active_commit());
+        let reuse = is_bad || is_killed;
         let work = Work {
             operation: scene.operation,
             chain,
             life,
-            // A shallow commit reads the image alone that the guest writes to.
-            shallow: moment.shallow && !(is_bad && scene.operation.is_active_commit()),
-            synchronous: moment.synchronous,
-            reuse: is_bad || is_killed,
+            shallow,
+            // Refused where QEMU would lose data.
+            synchronous: moment.synchronous && !(shallow && reuse),
+            reuse,
             bandwidth: bandwidth.unwrap_or(Bandwidth::UNLIMITED),
         };
         if is_killed {
@@ -211,7 +223,6 @@ async fn perform(
     accidents: &mut Vec<Accident>,
 ) -> Result<Vec<Course>, Failure> {
     let disturbance = scene.disturbance;
-    let observer = lane.observer().await?;
     let relayed = disturbance.cuts();
     if relayed {
         lane.join().await?;
@@ -244,7 +255,7 @@ async fn perform(
         let pause = moments
             .first()
             .map_or(Duration::ZERO, |moment| moment.apart);
-        strike(lane, disturbance, guest, &observer, pause).await?;
+        strike(lane, disturbance, guest, accidents, pause).await?;
     }
     let mut ended = Vec::new();
     while !courses.is_empty() {
@@ -284,19 +295,20 @@ async fn strike(
     lane: &mut Lane,
     disturbance: Disturbance,
     guest: &LayeredGuest,
-    observer: &Connection,
+    accidents: &mut Vec<Accident>,
     pause: Duration,
 ) -> Result<(), Failure> {
     match disturbance {
         Disturbance::Destroy => {
-            let domain = guest.domain.with_connection(observer);
-            domain.destroy(DomainDestroyFlags::empty()).await?;
+            while let Err(error) = destroy(lane, guest).await {
+                revive(&mut lane.daemon, accidents, error.into()).await?;
+            }
         }
         Disturbance::KillQemu => block_in_place(|| lane.daemon.kill_guest(guest.domain.name()))?,
         _ if disturbance.kills_the_daemon() => {
             block_in_place(|| lane.daemon.kill())?;
             sleep(pause * 20).await;
-            block_in_place(|| lane.daemon.restart())?;
+            accidents.extend(block_in_place(|| restart(&mut lane.daemon))?);
         }
         _ if disturbance.cuts() => {
             lane.cut();
@@ -308,14 +320,23 @@ async fn strike(
     Ok(())
 }
 
-/// Stops the guest, and forgets it.
-async fn end(lane: &Lane, guest: &LayeredGuest, seen: &Seen) -> Result<(), Failure> {
+async fn destroy(lane: &Lane, guest: &LayeredGuest) -> Result<(), Error> {
     let domain = guest.domain.with_connection(&lane.observer().await?);
-    if seen.live.is_some() {
-        domain.destroy(DomainDestroyFlags::empty()).await?;
+    match domain.destroy(DomainDestroyFlags::empty()).await {
+        // It has stopped by itself.
+        Err(error) if error.is_not_found() || error.has_code(ErrorCode::OPERATION_INVALID) => {
+            Ok(())
+        }
+        done => done,
     }
-    if seen.inactive.is_some() {
-        domain.undefine(DomainUndefineFlags::empty()).await?;
+}
+
+/// Stops the guest if it runs, and forgets it.
+async fn end(lane: &Lane, guest: &LayeredGuest) -> Result<(), Failure> {
+    destroy(lane, guest).await?;
+    let domain = guest.domain.with_connection(&lane.observer().await?);
+    match domain.undefine(DomainUndefineFlags::empty()).await {
+        Err(error) if !error.is_not_found() => Err(error.into()),
+        _ => Ok(()),
     }
-    Ok(())
 }

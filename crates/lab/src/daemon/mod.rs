@@ -136,6 +136,10 @@ impl Daemon {
                 Ok(())
             }
             Err(error) => {
+                // One that stands still would leave no place for the next.
+                if let Some(pid) = libvirtd_below(&nsenter) {
+                    process::signal(pid, Signal::KILL);
+                }
                 let _ = nsenter.kill();
                 let _ = nsenter.wait();
                 Err(error)
@@ -189,10 +193,8 @@ impl Daemon {
                 log: self.log(),
             });
         }
-        let shell = process::children(nsenter.id()).pop();
-        let shell = shell.and_then(|shell| u32::try_from(shell.pid).ok());
-        match shell.and_then(|shell| process::children(shell).pop()) {
-            Some(libvirtd) if ready => Ok(libvirtd.pid),
+        match libvirtd_below(nsenter) {
+            Some(pid) if ready => Ok(pid),
             _ => Err(Error::NotReady {
                 within: START_DEADLINE,
                 log: self.log(),
@@ -418,4 +420,11 @@ impl Drop for Daemon {
         }
         self.namespace.close();
     }
+}
+
+/// The PID of the libvirtd that a shell below `nsenter` waits for.
+fn libvirtd_below(nsenter: &Child) -> Option<i32> {
+    let shell = process::children(nsenter.id()).pop()?;
+    let libvirtd = process::children(u32::try_from(shell.pid).ok()?).pop()?;
+    Some(libvirtd.pid)
 }
