@@ -9,6 +9,9 @@ use std::time::Duration;
 use virtwire_lab::Monitor;
 use virtwire_lab::monitor::Write;
 
+/// How many bytes are compared at once.
+const PIECE: usize = 4096;
+
 /// What a disk must hold, byte for byte: an oracle that neither libvirt nor the client has a part
 /// in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,11 +70,15 @@ impl Content {
     /// Where something else is found, if anywhere. What is doubtful may be there or not.
     #[must_use]
     pub fn difference(&self, found: &[u8]) -> Option<Difference> {
+        let length = self.bytes.len().max(found.len());
         // What is equal is found to be so much faster as a whole.
-        if self.bytes == found {
-            return None;
-        }
-        let place = (0..self.bytes.len().max(found.len())).find(|&place| {
+        let differs = |start: &usize| {
+            let piece = *start..(*start + PIECE).min(length);
+            self.bytes.get(piece.clone()) != found.get(piece)
+        };
+        let differing = (0..length).step_by(PIECE).filter(differs);
+        let mut places = differing.flat_map(|start| start..(start + PIECE).min(length));
+        let place = places.find(|&place| {
             let (expected, found) = (self.bytes.get(place), found.get(place));
             expected != found && !self.is_doubtful(place, found)
         })?;

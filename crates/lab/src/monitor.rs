@@ -3,6 +3,7 @@
 //! The way there is a monitor of our own, beside libvirt's. What is written goes on while libvirtd
 //! is away and waits for none of its locks, and which writes were acknowledged is QEMU's word alone.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ use crate::error::IoContext as _;
 
 /// A write that takes longer is none: the disk, or QEMU, hangs.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// QEMU reads its monitor byte by byte, so asking is dear.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(16);
 
 /// Bytes for a disk: `length` times `pattern` from `offset` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,8 @@ impl Write {
 pub struct Monitor {
     socket: PathBuf,
     stream: BufReader<UnixStream>,
+    /// What each device had counted after the last write to it: nobody else writes.
+    counted: BTreeMap<String, Counters>,
 }
 
 impl Monitor {
@@ -62,6 +68,7 @@ impl Monitor {
         let mut monitor = Self {
             socket: socket.to_owned(),
             stream: BufReader::new(stream),
+            counted: BTreeMap::new(),
         };
         monitor.line()?;
         monitor.execute("qmp_capabilities", &json!({}))?;
@@ -81,17 +88,23 @@ impl Monitor {
             pattern,
         } = write;
         let device = device(target);
-        let before = self.counters(&device)?;
+        let before = match self.counted.get(&device) {
+            Some(before) => *before,
+            None => self.counters(&device)?,
+        };
         let line =
             format!("qemu-io -d {device} \"aio_write -f -q -P {pattern} {offset} {length}\"");
         self.execute("human-monitor-command", &json!({"command-line": line}))?;
         let end = Instant::now() + PATIENCE;
+        let mut pause = SHORTEST_PAUSE;
         while Instant::now() < end {
+            thread::sleep(pause);
             let now = self.counters(&device)?;
             if now != before {
+                self.counted.insert(device, now);
                 return Ok(now.done > before.done);
             }
-            thread::sleep(Duration::from_millis(1));
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
         Err(self.unexpected("a write that does not end"))
     }

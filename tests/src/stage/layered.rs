@@ -59,6 +59,10 @@ impl LayeredGuest {
     /// # Errors
     ///
     /// Those of defining and starting it.
+    ///
+    /// # Panics
+    ///
+    /// When the daemon's directory cannot be written to.
     pub async fn start(
         daemon: &Daemon,
         connection: &Connection,
@@ -69,7 +73,9 @@ impl LayeredGuest {
         let monitor = daemon.images_dir().join(format!("{name}.qmp"));
         let shown = |disk: &LayeredDisk| guest::Disk::new(&disk.target, disk.chain.active());
         let shown: Vec<_> = disks.iter().map(shown).collect();
-        let xml = guest::monitored_xml(name, guest::domain_type(), &shown, &monitor);
+        let firmware = guest::halting_firmware(&daemon.images_dir()).expect("it can be written");
+        let domain_type = guest::domain_type();
+        let xml = guest::monitored_xml(name, domain_type, &shown, &firmware, &monitor);
         let create = DomainCreateFlags::empty();
         let domain = match life {
             Life::Transient => connection.create_domain(&xml, create).await?,
