@@ -30,6 +30,9 @@ pub(crate) enum Accident {
     /// down, and cannot read that when it is started again: it knows nothing of the guest then,
     /// which goes on.
     Forgotten,
+    /// libvirtd was killed while QEMU answered it. Started again, it takes what is left of that
+    /// answer for nonsense, and ends the guest.
+    GivenUp,
     /// A job was over when libvirtd was started again, and its mirror stays in the XML.
     StaleMirror,
     /// A backup was announced to be complete, and libvirtd was killed at once: started again, it
@@ -49,6 +52,7 @@ impl fmt::Display for Accident {
             Self::StoodStill => "libvirtd stood still when it was started again",
             Self::Qemu => "QEMU crashed",
             Self::Forgotten => "libvirtd forgot the guest",
+            Self::GivenUp => "libvirtd ended the guest when it was started again",
             Self::BackupRemoved => "libvirtd removed a backup that was complete",
             Self::WrongXml => "the live XML has other images than the guest",
             Self::Unflushed => "QEMU died before it wrote its tables",
@@ -111,10 +115,23 @@ pub(crate) fn forgotten(daemon: &Daemon, guest: &str) -> Option<Accident> {
     })
 }
 
-/// Whether a guest's QEMU died of something else than the disturbance.
-pub(crate) fn qemu(daemon: &Daemon, guest: &str, disturbance: Disturbance) -> Option<Accident> {
+/// Whether a guest ended by something else than the disturbance.
+pub(crate) fn guest(daemon: &Daemon, guest: &str, disturbance: Disturbance) -> Option<Accident> {
     let log = daemon.dir().join(format!("log/libvirt/qemu/{guest}.log"));
     let log = fs::read(log).unwrap_or_default();
-    let crashed = String::from_utf8_lossy(&log).contains("reason=crashed");
-    (crashed && disturbance != Disturbance::KillQemu).then_some(Accident::Qemu)
+    let log = String::from_utf8_lossy(&log);
+    let crashed = log.contains("reason=crashed") && disturbance != Disturbance::KillQemu;
+    let given_up = log.contains("reason=daemon");
+    if crashed {
+        Some(Accident::Qemu)
+    } else {
+        given_up.then_some(Accident::GivenUp)
+    }
+}
+
+impl Accident {
+    /// Whether the guest does not run any more because of it.
+    pub(crate) fn stops_the_guest(self) -> bool {
+        matches!(self, Self::Qemu | Self::Forgotten | Self::GivenUp)
+    }
 }

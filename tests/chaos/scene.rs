@@ -128,10 +128,10 @@ async fn look(
 ) -> Result<(Seen, Vec<Accident>), Failure> {
     let (name, disturbance) = (guest.domain.name(), scene.disturbance);
     let mut accidents = block_in_place(|| restart_if_dead(&mut lane.daemon))?;
-    accidents.extend(accident::qemu(&lane.daemon, name, disturbance));
+    accidents.extend(accident::guest(&lane.daemon, name, disturbance));
     accidents.extend(accident::forgotten(&lane.daemon, name));
-    let has_died = |accident: &Accident| matches!(accident, Accident::Qemu | Accident::Forgotten);
-    let has_died = known.iter().chain(&accidents).any(has_died);
+    let mut defects = known.iter().chain(&accidents);
+    let has_died = defects.any(|defect| defect.stops_the_guest());
     let stopped = disturbance.stops_the_guest() || has_died;
     let observer = lane.observer().await?;
     let seen = Seen::of(guest, &observer, stopped).await?;
