@@ -38,11 +38,16 @@ pub(crate) enum Accident {
     /// A backup was announced to be complete, and libvirtd was killed at once: started again, it
     /// takes it for cancelled and removes what was written.
     BackupRemoved,
+    /// libvirtd was killed while it started a job, knows only half of it since, and announces
+    /// nothing about it any more. The handle says so, and the job is left.
+    HalfStarted,
     /// The live XML has other images than the guest, since libvirtd was killed while a job ended.
     WrongXml,
-    /// QEMU died after a job was complete, and tables of the image that it wrote to were in its
-    /// memory alone: data is lost.
+    /// A job was complete, and tables of the image that it wrote to were in QEMU's memory alone when
+    /// QEMU died, or when there was no room for them: data is lost.
     Unflushed,
+    /// The guest's QEMU was gone, and libvirtd went on to wait for its answer.
+    Waiting,
 }
 
 impl fmt::Display for Accident {
@@ -54,8 +59,10 @@ impl fmt::Display for Accident {
             Self::Forgotten => "libvirtd forgot the guest",
             Self::GivenUp => "libvirtd ended the guest when it was started again",
             Self::BackupRemoved => "libvirtd removed a backup that was complete",
+            Self::HalfStarted => "libvirtd knows only half of a job",
             Self::WrongXml => "the live XML has other images than the guest",
-            Self::Unflushed => "QEMU died before it wrote its tables",
+            Self::Unflushed => "QEMU ended before it had written its tables",
+            Self::Waiting => "libvirtd waited for a QEMU that was gone",
             Self::StaleMirror => "a mirror without a job is left",
         })
     }

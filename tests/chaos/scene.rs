@@ -153,6 +153,9 @@ fn judge(lane: &Lane, report: &mut Report, number: usize, target: &str, course: 
     if oracle::is_wrong_xml(&course, &disk, &images) {
         report.accidents.push(Accident::WrongXml);
     }
+    if oracle::is_half_started(&course, &disk) {
+        report.accidents.push(Accident::HalfStarted);
+    }
     let surprises = if report.scene.operation.is_backup() {
         let mut copied = lane.content.clone();
         copied.doubt(&report.writes, number);
@@ -301,7 +304,13 @@ async fn strike(
     match disturbance {
         Disturbance::Destroy => {
             while let Err(error) = destroy(lane, guest).await {
-                revive(&mut lane.daemon, accidents, error.into()).await?;
+                if error.has_code(ErrorCode::OPERATION_TIMEOUT) {
+                    accidents.push(Accident::Waiting);
+                    block_in_place(|| lane.daemon.kill())?;
+                    accidents.extend(block_in_place(|| restart(&mut lane.daemon))?);
+                } else {
+                    revive(&mut lane.daemon, accidents, error.into()).await?;
+                }
             }
         }
         Disturbance::KillQemu => block_in_place(|| lane.daemon.kill_guest(guest.domain.name()))?,
