@@ -197,3 +197,38 @@ async fn writes_into_a_part_of_each_cluster_leave_the_rest_in_every_copy() {
 fn kind_of_copy(number: usize) -> [bool; 3] {
     [1, 2, 4].map(|bit| number & bit != 0)
 }
+
+/// What is complete may be in QEMU's memory alone, until it writes it down when the guest is
+/// suspended: a QEMU that dies then takes nothing of it along.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_complete_is_safe_once_the_guest_was_suspended() {
+    deadline(async {
+        let stage = Stage::new(Driver::Qemu).await;
+        let template = chain(&stage);
+        let before = image::content(&template.active()).unwrap();
+        let guest = guest(&stage, Life::Persistent, &template, 3).await;
+        let path = |layer| {
+            let image = guest.disks[2].chain.image(layer);
+            image.to_str().unwrap().to_owned()
+        };
+        // One after the other: QEMU 10.0.2 does not bear more at a time.
+        let pull = guest.disk(0).pull().start().await.unwrap();
+        assert_eq!(pull.wait().await, Outcome::Completed);
+        let commit = guest.disk(2).commit_inner(path("mid"), path("base"));
+        let commit = commit.start().await.unwrap();
+        assert_eq!(commit.wait().await, Outcome::Completed);
+        let commit = guest.disk(1).commit_active().start().await.unwrap();
+        assert!(commit.pivot().await.unwrap().is_pivoted());
+        guest.domain.suspend().await.unwrap();
+        guest.domain.resume().await.unwrap();
+        stage.daemon.kill_guest(guest.domain.name()).unwrap();
+        while !stage.daemon.qemu_pids().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for (number, layer) in [(0, "top"), (1, "base"), (2, "top")] {
+            let found = image::content(&guest.disks[number].chain.image(layer)).unwrap();
+            assert!(found == before, "disk {number}");
+        }
+    })
+    .await;
+}
