@@ -27,6 +27,9 @@ use crate::truth::{Images, Seen};
 const STARTED: Duration = Duration::from_secs(5);
 /// How often is looked whether the daemon is there.
 const WATCH: Duration = Duration::from_millis(200);
+/// How often a guest writes to each disk: a few clusters in this time are less than the slowest job
+/// copies, so that every mirror gets ready some time.
+const REWRITE: Duration = Duration::from_millis(40);
 /// How long a guest writes to its disks after the last job was over.
 const AFTERWARDS: Duration = Duration::from_millis(50);
 
@@ -70,7 +73,7 @@ pub(crate) async fn play(lane: &mut Lane, scene: Scene) -> Result<Report, Failur
     let guest = start(lane, &scene, life, &works).await?;
     let writer = writes.then(|| {
         let targets = guest.disks.iter().map(|disk| disk.target.clone());
-        let pause = Duration::from_millis(1);
+        let pause = REWRITE / u32::from(scene.disks);
         Writer::start(&guest.monitor, targets.collect(), SIZE, scene.seed, pause)
     });
 
