@@ -103,9 +103,12 @@ struct Link {
 #[derive(Debug)]
 struct Probe {
     next: Instant,
-    asked: Instant,
-    serial: u32,
+    /// When the event loop was last asked.
+    pinged: Instant,
     pong: bool,
+    /// When the workers were.
+    called: Instant,
+    serial: u32,
     answer: bool,
 }
 
@@ -131,9 +134,10 @@ impl<'d> Stage<'d> {
             links: BTreeMap::new(),
             probe: Probe {
                 next: now,
-                asked: now,
-                serial: FIRST_STEP,
+                pinged: now,
                 pong: true,
+                called: now,
+                serial: FIRST_STEP,
                 answer: true,
             },
             heard: Vec::new(),
@@ -194,7 +198,7 @@ impl<'d> Stage<'d> {
         let start = Instant::now();
         self.probe.next = start;
         let done = |stage: &Self| {
-            let alive = stage.probe.asked > start && stage.probe.pong && stage.probe.answer;
+            let alive = stage.probe.called > start && stage.probe.pong && stage.probe.answer;
             alive && stage.unanswered().next().is_none()
         };
         self.pump(start + within, done)?;
@@ -298,18 +302,16 @@ impl<'d> Stage<'d> {
     /// Asks the daemon whether it is alive, and notices when it does not answer.
     fn ask(&mut self) -> Result<(), Stop> {
         let now = Instant::now();
-        let silent = now.duration_since(self.probe.asked) > self.patience.life;
-        if silent && !self.probe.pong {
+        let life = self.patience.life;
+        if !self.probe.pong && now.duration_since(self.probe.pinged) > life {
             return Err(self.silence("the event loop stands still: a keepalive gets no answer"));
         }
-        if silent && !self.probe.answer {
+        // The event loop was there a moment ago, so it is not to blame.
+        let alive = self.probe.pong;
+        if alive && !self.probe.answer && now.duration_since(self.probe.called) > life {
             return Err(self.silence("all workers are stuck: a high-priority call gets no answer"));
         }
-        let Some(link) = self.links.get_mut(&PROBE) else {
-            return Ok(());
-        };
-        let idle = self.probe.pong && self.probe.answer && link.judge.pending().is_empty();
-        if !idle || now < self.probe.next {
+        if !alive || now < self.probe.next {
             return Ok(());
         }
         if let Some(status) = self.daemon.ended() {
@@ -321,16 +323,16 @@ impl<'d> Stage<'d> {
         let ping = (keepalive::PROGRAM, keepalive::Ping::NUMBER);
         link.wire
             .send_packet(ping, MessageType::Message, 0, Status::Ok, &[]);
-        let procedure = Callable::of::<remote::ConnectGetLibVersion>();
-        let serial = self.probe.serial;
-        link.call(serial, procedure, &[]);
-        self.probe = Probe {
-            next: now + Duration::from_millis(300),
-            asked: now,
-            serial: serial.checked_add(1).unwrap_or(FIRST_STEP),
-            pong: false,
-            answer: false,
-        };
+        self.probe.next = now + Duration::from_millis(300);
+        self.probe.pinged = now;
+        self.probe.pong = false;
+        if self.probe.answer && link.judge.pending().is_empty() {
+            let procedure = Callable::of::<remote::ConnectGetLibVersion>();
+            link.call(self.probe.serial, procedure, &[]);
+            self.probe.serial = self.probe.serial.checked_add(1).unwrap_or(FIRST_STEP);
+            self.probe.called = now;
+            self.probe.answer = false;
+        }
         Ok(())
     }
 
