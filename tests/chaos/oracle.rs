@@ -174,8 +174,7 @@ fn against_live(
     let is_left = seen.job || seen.has_mirror();
     // Nobody was left to follow it when libvirtd died once more.
     let is_lost = claim == Claim::Either && accidents.contains(&Accident::Libvirtd);
-    let is_lost = is_lost || is_half_started(course, seen);
-    if is_left && !is_lost {
+    if is_left && !is_lost && !is_half_started(course, seen) {
         surprises.push("a job is left".to_owned());
     }
     let content = if is_before {

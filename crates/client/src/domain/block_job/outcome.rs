@@ -12,9 +12,9 @@ pub enum Outcome {
     /// The daemon announced that a pull, an inner commit, or whatever else cannot be pivoted, has
     /// done its work.
     ///
-    /// What was copied is in QEMU's hands then, and not yet safe: QEMU keeps tables of the image in
-    /// its memory until the guest flushes, and loses them if it is killed or if there is no room
-    /// for them. [Suspend](crate::Domain::suspend) and [resume](crate::Domain::resume) the domain,
+    /// What was copied is in QEMU's hands then, and not yet safe: QEMU may have tables of the image
+    /// in its memory alone, and loses them if it is killed or if there is no room for them.
+    /// [Suspend](crate::Domain::suspend) and [resume](crate::Domain::resume) the domain,
     /// which writes them down, before you remove the images that are not needed any more.
     Completed,
     /// The daemon announced that a copy or an active commit has done its work and the guest uses
@@ -31,8 +31,9 @@ pub enum Outcome {
     /// The daemon announced that the job failed. The guest's data is whole, and libvirt counts the
     /// disk's images as before.
     ///
-    /// After a pull for which there was no room, make some before the guest stops: QEMU may have
-    /// changed what the image stands on, and still want to write down what it has copied.
+    /// After a pull for which there was no room, make some before the guest stops. QEMU has been seen
+    /// to have changed what the image stands on although the job failed, and to lose what it had
+    /// copied when it stopped without room.
     Failed(JobFailure),
     /// The job is gone, or out of sight, and nobody announced how it ended. It may have completed
     /// and it may not: look at the evidence before acting on the disk.
